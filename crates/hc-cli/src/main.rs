@@ -1,0 +1,3 @@
+//! The command line of the append-only log.
+
+fn main() {}

@@ -1,0 +1,23 @@
+//! Everything that decides whether the bytes of an append-only log are authentic.
+//!
+//! Owns the signed Merkle tree: numbering, hashes, appends, truncations, proofs and their
+//! verification, the manifest that says who may sign, and signatures. Knows nothing of storage,
+//! connections or what a block means.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod change;
+mod head;
+mod index;
+mod key;
+pub mod manifest;
+mod node;
+pub mod proof;
+
+pub use change::Change;
+pub use head::Head;
+pub use index::{BlockIndex, ByteLength, ByteOffset, Fork, Length, NodeIndex};
+pub use key::{CoreKey, DiscoveryKey, PublicKey, Signature, TreeHash};
+pub use node::{Hash, Node};

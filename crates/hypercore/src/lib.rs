@@ -1,0 +1,1 @@
+//! A secure, distributed append-only log: signed, sparse, live, wire-compatible with Hypercore 10 and 11.
