@@ -1,3 +1,70 @@
-//! The project's own chores.
+//! The project's own chores: `cargo xtask <chore>`.
+//!
+//! Owns the list of chores and their command line. Each chore has a module of its own.
 
-fn main() {}
+// A chore talks to the person who runs it.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod ci;
+mod fuzz;
+mod interop;
+mod layers;
+mod run;
+mod tidy;
+mod vectors;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that continuous integration runs, in its order.
+    Ci,
+    /// Every test of the workspace, the interop tests with the JavaScript reference included.
+    Test {
+        /// Arguments for `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Compares the crates' dependencies with the table in docs/ARCHITECTURE.md.
+    Layers,
+    /// Checks the rules of the house that no compiler checks.
+    Tidy,
+    /// Runs the criterion benches.
+    Bench {
+        /// Arguments for `cargo bench`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Fuzzes every target in turn.
+    Fuzz {
+        /// Seconds for each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only the target of this name.
+        #[arg(long)]
+        target: Option<String>,
+    },
+    /// Makes the golden vectors again with the reference and compares them with the committed ones.
+    Vectors,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().chore {
+        Chore::Ci => ci::all(),
+        Chore::Test { rest } => ci::test(&rest),
+        Chore::Layers => layers::check(),
+        Chore::Tidy => tidy::check(),
+        Chore::Bench { rest } => bench::run(&rest),
+        Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
+        Chore::Vectors => vectors::check(),
+    }
+}

@@ -39,7 +39,10 @@ pub fn encode_to_vec<T: Encode + ?Sized>(value: &T) -> Vec<u8> {
     let mut bytes = vec![0; value.encoded_len()];
     let mut writer = Writer::new(&mut bytes);
     value.encode(&mut writer);
-    debug_assert!(writer.is_full(), "encoded_len is longer than what encode wrote");
+    debug_assert!(
+        writer.is_full(),
+        "encoded_len is longer than what encode wrote"
+    );
     bytes
 }
 
@@ -50,7 +53,11 @@ pub fn encode_to_vec<T: Encode + ?Sized>(value: &T) -> Vec<u8> {
 pub fn decode_exact<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
     let mut reader = Reader::new(bytes);
     let value = T::decode(&mut reader)?;
-    if reader.is_empty() { Ok(value) } else { Err(reader.error(DecodeErrorKind::Trailing)) }
+    if reader.is_empty() {
+        Ok(value)
+    } else {
+        Err(reader.error(DecodeErrorKind::Trailing))
+    }
 }
 
 /// Decodes a value from the front of its input and returns what follows it.

@@ -19,13 +19,21 @@ impl<'a> Reader<'a> {
     /// A reader at the start of `input`.
     #[must_use]
     pub fn new(input: &'a [u8]) -> Self {
-        Self { input, at: 0, backing: None }
+        Self {
+            input,
+            at: 0,
+            backing: None,
+        }
     }
 
     /// A reader at the start of `backing`, able to hand out parts of it without a copy.
     #[must_use]
     pub fn over(backing: &'a Bytes) -> Self {
-        Self { input: backing, at: 0, backing: Some(backing) }
+        Self {
+            input: backing,
+            at: 0,
+            backing: Some(backing),
+        }
     }
 
     /// Bytes read so far.
@@ -98,7 +106,10 @@ impl<'a> Reader<'a> {
     /// [`DecodeErrorKind::Truncated`] where the input ends inside it.
     pub fn uint(&mut self) -> Result<u64, DecodeError> {
         let start = self.at;
-        let truncated = |_| DecodeError { at: start, kind: DecodeErrorKind::Truncated };
+        let truncated = |_| DecodeError {
+            at: start,
+            kind: DecodeErrorKind::Truncated,
+        };
         match self.u8()? {
             0xfd => Ok(u16::from_le_bytes(self.array().map_err(truncated)?).into()),
             0xfe => Ok(u32::from_le_bytes(self.array().map_err(truncated)?).into()),
@@ -114,8 +125,10 @@ impl<'a> Reader<'a> {
     pub fn buffer(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.at;
         let len = self.uint()?;
-        let len = usize::try_from(len)
-            .map_err(|_| DecodeError { at: start, kind: DecodeErrorKind::Truncated })?;
+        let len = usize::try_from(len).map_err(|_| DecodeError {
+            at: start,
+            kind: DecodeErrorKind::Truncated,
+        })?;
         self.raw(len)
     }
 

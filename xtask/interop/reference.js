@@ -1,0 +1,213 @@
+// A JavaScript peer under remote control: one JSON request a line on stdin, one JSON answer a line on
+// stdout. The interop tests drive it; `crates/hc-testkit/src/reference.rs` is the other end.
+//
+//   node reference.js 11|10
+//
+// A request is {id, op, ...}; the answer {id, ok} or {id, error}. Events are {event, ...}. Bytes are
+// hex. `core` names a handle and defaults to "main".
+'use strict'
+
+const { createRequire } = require('module')
+const net = require('net')
+const crypto = require('crypto')
+const path = require('path')
+const readline = require('readline')
+
+const need = createRequire(path.join(process.env.HYPERCORE_INTEROP, 'index.js'))
+const Hypercore = need(process.argv[2] === '10' ? 'hypercore10' : 'hypercore')
+
+const cores = new Map()
+const sockets = new Set()
+const wire = { in: 0, out: 0 }
+let server = null
+
+const hex = (bytes) => (bytes ? Buffer.from(bytes).toString('hex') : null)
+const bytes = (text) => (text ? Buffer.from(text, 'hex') : undefined)
+const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
+
+function core (m) {
+  const name = m.core || 'main'
+  if (!cores.has(name)) throw new Error('no core is open under the name ' + name)
+  return cores.get(name)
+}
+
+// Block i has lenBase + (i * lenStep mod lenMod) bytes; its byte j is (i * a + j * b + salt) mod 256.
+function block (p, i) {
+  const value = Buffer.alloc(p.lenBase + ((i * p.lenStep) % p.lenMod))
+  for (let j = 0; j < value.length; j++) value[j] = (i * p.a + j * p.b + p.salt) & 255
+  return value
+}
+
+function attach (socket, isInitiator) {
+  sockets.add(socket)
+  socket.setNoDelay(true)
+  let stream = null
+  for (const c of cores.values()) {
+    if (stream === null) stream = c.replicate(isInitiator)
+    else c.replicate(stream)
+  }
+  const outer = stream.noiseStream && stream.noiseStream.rawStream ? stream : stream
+  socket.on('data', (data) => { wire.in += data.byteLength })
+  const write = socket.write
+  socket.write = function (data, ...rest) {
+    if (data && data.byteLength) wire.out += data.byteLength
+    return write.call(socket, data, ...rest)
+  }
+  outer.on('error', (error) => say({ event: 'stream-error', message: error.message, code: error.code || null }))
+  socket.on('error', () => {})
+  socket.on('close', () => {
+    sockets.delete(socket)
+    outer.destroy()
+    say({ event: 'disconnected' })
+  })
+  socket.pipe(outer).pipe(socket)
+}
+
+async function facts (c) {
+  await c.ready()
+  const info = await c.info()
+  return {
+    key: hex(c.key),
+    discoveryKey: hex(c.discoveryKey),
+    length: c.length,
+    contiguousLength: c.contiguousLength,
+    byteLength: info.byteLength,
+    fork: c.fork,
+    writable: c.writable,
+    treeHash: hex(await c.treeHash()),
+    peers: c.peers.length
+  }
+}
+
+const ops = {
+  async open (m) {
+    const opts = { ...m.options }
+    if (m.encryptionKey) opts.encryption = { key: bytes(m.encryptionKey) }
+    if (m.encryptionKey && process.argv[2] === '10') opts.encryptionKey = bytes(m.encryptionKey)
+    if (m.manifest) opts.manifest = bytes(m.manifest)
+    const c = new Hypercore(m.dir, bytes(m.key), opts)
+    await c.ready()
+    cores.set(m.core || 'main', c)
+    c.on('append', () => say({ event: 'append', core: m.core || 'main', length: c.length }))
+    c.on('truncate', (to, fork) => say({ event: 'truncate', core: m.core || 'main', to, fork }))
+    c.on('conflict', (length, fork) => say({ event: 'conflict', core: m.core || 'main', length, fork }))
+    if (m.report) {
+      c.on('upload', (index, size) => say({ event: 'upload', index, size }))
+      c.on('download', (index, size) => say({ event: 'download', index, size }))
+    }
+    return facts(c)
+  },
+  async append (m) {
+    const c = core(m)
+    let batch = []
+    if (m.blocks) batch = m.blocks.map((b) => Buffer.from(b, 'hex'))
+    else for (let i = m.from; i < m.to; i++) batch.push(block(m.pattern, i))
+    const step = m.batch || batch.length || 1
+    for (let i = 0; i < batch.length; i += step) await c.append(batch.slice(i, i + step))
+    return { length: c.length }
+  },
+  async truncate (m) {
+    await core(m).truncate(m.length, m.fork)
+    return facts(core(m))
+  },
+  async clear (m) {
+    await core(m).clear(m.start, m.end)
+    return facts(core(m))
+  },
+  async listen () {
+    server = net.createServer((socket) => attach(socket, false))
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+    return { port: server.address().port }
+  },
+  async connect (m) {
+    const socket = net.connect(m.port, '127.0.0.1')
+    await new Promise((resolve, reject) => { socket.once('connect', resolve).once('error', reject) })
+    attach(socket, true)
+    return {}
+  },
+  async disconnect () {
+    const closed = [...sockets].map((s) => new Promise((resolve) => { s.once('close', resolve); s.destroy() }))
+    await Promise.all(closed)
+    return {}
+  },
+  async download (m) {
+    const range = core(m).download(m.range)
+    await (range.done ? range.done() : range.downloaded())
+    return facts(core(m))
+  },
+  async get (m) {
+    const value = await core(m).get(m.index, m.options || {})
+    return { value: value === null ? null : hex(value) }
+  },
+  async getMany (m) {
+    const values = await Promise.all(m.indexes.map((i) => core(m).get(i)))
+    return { values: values.map(hex) }
+  },
+  async has (m) {
+    return { has: await core(m).has(m.start, m.end) }
+  },
+  async seek (m) {
+    const found = await core(m).seek(m.bytes, m.options || {})
+    return { found }
+  },
+  async update (m) {
+    return { updated: await core(m).update(m.options || { wait: true }) }
+  },
+  async waitFor (m) {
+    const c = core(m)
+    const deadline = Date.now() + (m.timeout || 20000)
+    while (c.length < m.length || (m.contiguous && c.contiguousLength < m.length)) {
+      if (Date.now() > deadline) throw new Error('length is ' + c.length + ' (contiguous ' + c.contiguousLength + '), not ' + m.length)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    return facts(c)
+  },
+  // SHA-256 over length (u32, little-endian) and bytes of each block.
+  async digest (m) {
+    const c = core(m)
+    const hash = crypto.createHash('sha256')
+    for (let i = m.start; i < m.end; i++) {
+      const value = await c.get(i)
+      const size = Buffer.alloc(4)
+      size.writeUInt32LE(value.byteLength)
+      hash.update(size).update(value)
+    }
+    return { digest: hash.digest('hex') }
+  },
+  async treeHash (m) {
+    return { treeHash: hex(await core(m).treeHash(m.length)) }
+  },
+  async info (m) {
+    return facts(core(m))
+  },
+  async wire () {
+    return wire
+  },
+  async stats (m) {
+    const c = core(m)
+    return { stats: c.replicator ? c.replicator.stats : null, peers: c.peers.map((p) => p.stats || null) }
+  },
+  async close (m) {
+    await core(m).close()
+    cores.delete(m.core || 'main')
+    return {}
+  },
+  async exit () {
+    for (const s of sockets) s.destroy()
+    if (server) server.close()
+    for (const c of cores.values()) await c.close()
+    setImmediate(() => process.exit(0))
+    return {}
+  }
+}
+
+process.on('unhandledRejection', (error) => say({ event: 'unhandled', message: String(error && error.stack) }))
+
+readline.createInterface({ input: process.stdin }).on('line', async (line) => {
+  const m = JSON.parse(line)
+  try {
+    say({ id: m.id, ok: await ops[m.op](m) })
+  } catch (error) {
+    say({ id: m.id, error: error.message, code: error.code || null })
+  }
+}).on('close', () => process.exit(0))
