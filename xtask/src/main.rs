@@ -14,6 +14,8 @@ mod run;
 mod tidy;
 mod vectors;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Chores of the workspace.
@@ -57,8 +59,8 @@ enum Chore {
     Vectors,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().chore {
+fn main() -> ExitCode {
+    let done = match Args::parse().chore {
         Chore::Ci => ci::all(),
         Chore::Test { rest } => ci::test(&rest),
         Chore::Layers => layers::check(),
@@ -66,5 +68,12 @@ fn main() -> anyhow::Result<()> {
         Chore::Bench { rest } => bench::run(&rest),
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
         Chore::Vectors => vectors::check(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

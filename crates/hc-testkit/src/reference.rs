@@ -171,7 +171,7 @@ impl Reference {
     ///
     /// # Errors
     /// As [`call`](Self::call).
-    pub fn open(&mut self, dir: &Path, key: Option<&str>, options: Value) -> Result<Value> {
+    pub fn open(&mut self, dir: &Path, key: Option<&str>, options: &Value) -> Result<Value> {
         self.call(
             "open",
             json!({ "dir": dir, "key": key, "options": options }),
