@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::{ByteLength, Fork, Length, Node};
+use crate::error::HeadError;
+use crate::{ByteLength, Fork, Length, Node, TreeHash, flat, hash, limits};
 
 /// Everything that identifies the state of a log: fork, length, bytes, the roots of its tree, and the
 /// signature over them.
@@ -28,6 +29,47 @@ impl Head {
             roots: Vec::new(),
             signature: None,
         }
+    }
+
+    /// The head of the tree with these roots, unsigned.
+    ///
+    /// # Errors
+    /// [`HeadError`] where the roots are not exactly those of a tree of `length` blocks, from left to
+    /// right, or hold more bytes than 64 bits can count.
+    pub fn new(fork: Fork, length: Length, roots: Vec<Node>) -> Result<Self, HeadError> {
+        let expected = flat::full_roots(length);
+        if length > limits::MAX_LENGTH || expected.len() != roots.len() {
+            return Err(HeadError::Roots { length });
+        }
+        let mut bytes = 0u64;
+        for (root, index) in roots.iter().zip(expected) {
+            if root.index != index {
+                return Err(HeadError::Roots { length });
+            }
+            bytes = bytes
+                .checked_add(root.size.get())
+                .ok_or(HeadError::TooManyBytes)?;
+        }
+        Ok(Self {
+            fork,
+            length,
+            byte_length: ByteLength::new(bytes),
+            roots,
+            signature: None,
+        })
+    }
+
+    /// The same head with a signature over it.
+    #[must_use]
+    pub fn with_signature(mut self, signature: Bytes) -> Self {
+        self.signature = Some(signature);
+        self
+    }
+
+    /// Hash over the roots: what is signed, with length and fork.
+    #[must_use]
+    pub fn tree_hash(&self) -> TreeHash {
+        hash::tree_hash(&self.roots)
     }
 
     /// How often the log was truncated.

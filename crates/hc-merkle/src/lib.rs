@@ -9,14 +9,19 @@
 extern crate alloc;
 
 mod change;
+mod error;
+pub mod flat;
+pub mod hash;
 mod head;
 mod index;
 mod key;
+pub mod limits;
 pub mod manifest;
 mod node;
 pub mod proof;
 
 pub use change::Change;
+pub use error::HeadError;
 pub use head::Head;
 pub use index::{BlockIndex, ByteLength, ByteOffset, Fork, Length, NodeIndex};
 pub use key::{CoreKey, DiscoveryKey, PublicKey, Signature, TreeHash};

@@ -1,0 +1,43 @@
+//! Reading the golden vectors.
+
+use std::path::Path;
+
+use hc_merkle::{ByteLength, Hash, Node, NodeIndex};
+use serde_json::Value;
+
+/// A file of vectors.
+pub(crate) fn load(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(name);
+    let text = std::fs::read_to_string(path).expect("vectors are part of the crate");
+    serde_json::from_str(&text).expect("vectors are JSON")
+}
+
+pub(crate) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A number, or a decimal string above 2^53.
+pub(crate) fn uint(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.parse().expect("a number"),
+        other => other.as_u64().expect("a number"),
+    }
+}
+
+pub(crate) fn bytes(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().expect("hex")).expect("hex")
+}
+
+pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
+    bytes(value).try_into().expect("the right length")
+}
+
+pub(crate) fn node(value: &Value) -> Node {
+    Node {
+        index: NodeIndex::new(uint(&value["index"])),
+        size: ByteLength::new(uint(&value["size"])),
+        hash: Hash(array(&value["hash"])),
+    }
+}
