@@ -8,3 +8,6 @@
 extern crate alloc;
 
 pub mod message;
+mod time;
+
+pub use time::Time;
