@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::Length;
+use crate::{Length, NodeIndex};
 
 /// Roots that are not those of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -18,4 +18,39 @@ pub enum HeadError {
     /// The sizes add up to more than 64 bits can count.
     #[error("roots hold more bytes than can be counted")]
     TooManyBytes,
+}
+
+/// Blocks that cannot be appended. The fault is the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The log would be longer than [`MAX_LENGTH`](crate::limits::MAX_LENGTH).
+    #[error("log would have more blocks than can be counted")]
+    TooManyBlocks,
+    /// The sizes add up to more than 64 bits can count.
+    #[error("log would have more bytes than can be counted")]
+    TooManyBytes,
+}
+
+/// A log that cannot be taken back to an earlier length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TruncateError {
+    /// The length asked for lies ahead; the fault is the caller's.
+    #[error("length {length} is past the present length {present}")]
+    Longer {
+        /// Length asked for.
+        length: Length,
+        /// Length that the log has.
+        present: Length,
+    },
+    /// The store has no such node; for a complete log the fault is the store's.
+    #[error("node {index} is not stored")]
+    MissingNode {
+        /// The root that is missing.
+        index: NodeIndex,
+    },
+    /// The stored nodes do not make a tree; the fault is the store's.
+    #[error(transparent)]
+    Head(#[from] HeadError),
 }

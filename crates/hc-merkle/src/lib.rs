@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod change;
+mod draft;
 mod error;
 pub mod flat;
 pub mod hash;
@@ -19,10 +20,13 @@ pub mod limits;
 pub mod manifest;
 mod node;
 pub mod proof;
+mod truncate;
 
 pub use change::Change;
-pub use error::HeadError;
+pub use draft::Draft;
+pub use error::{AppendError, HeadError, TruncateError};
 pub use head::Head;
 pub use index::{BlockIndex, ByteLength, ByteOffset, Fork, Length, NodeIndex};
 pub use key::{CoreKey, DiscoveryKey, PublicKey, Signature, TreeHash};
 pub use node::{Hash, Node};
+pub use truncate::Truncation;

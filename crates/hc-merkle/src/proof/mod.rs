@@ -1,5 +1,7 @@
 //! Questions about a log and their verifiable answers, as they go over the wire.
 
+mod codec;
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;

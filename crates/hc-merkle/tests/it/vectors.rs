@@ -41,3 +41,12 @@ pub(crate) fn node(value: &Value) -> Node {
         hash: Hash(array(&value["hash"])),
     }
 }
+/// The blocks that a formula stands for: block i has lenBase + ((i * lenStep) mod lenMod) bytes, and
+/// its byte j is (i * a + j * b + salt) mod 256.
+pub(crate) fn block(formula: &Value, index: u64) -> Vec<u8> {
+    let of = |name: &str| uint(&formula[name]);
+    let len = of("lenBase") + (index * of("lenStep")) % of("lenMod");
+    (0..len)
+        .map(|j| (index * of("a") + j * of("b") + of("salt")).to_le_bytes()[0])
+        .collect()
+}
