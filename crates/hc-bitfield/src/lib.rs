@@ -1,5 +1,19 @@
-//! A sparse copy-on-write bitfield and a range set.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+mod bitfield;
+pub mod limits;
+mod page;
+mod pages;
+mod range_set;
+mod segment;
+mod wire;
+
+pub use bitfield::Bitfield;
+pub use page::PageRef;
+pub use pages::PageIndex;
+pub use range_set::RangeSet;
+pub use wire::{ReceiveError, Words};
