@@ -8,6 +8,7 @@
 'use strict'
 
 const { createRequire } = require('module')
+const fs = require('fs')
 const net = require('net')
 const crypto = require('crypto')
 const path = require('path')
@@ -105,6 +106,19 @@ const ops = {
     const step = m.batch || batch.length || 1
     for (let i = 0; i < batch.length; i += step) await c.append(batch.slice(i, i + step))
     return { length: c.length }
+  },
+  // Appends a file, so many bytes a block and so many blocks a batch.
+  async appendFile (m) {
+    let batch = []
+    for await (const chunk of fs.createReadStream(m.path, { highWaterMark: m.chunk })) {
+      batch.push(chunk)
+      if (batch.length === m.batch) {
+        await core(m).append(batch)
+        batch = []
+      }
+    }
+    if (batch.length) await core(m).append(batch)
+    return { length: core(m).length }
   },
   async truncate (m) {
     await core(m).truncate(m.length, m.fork)

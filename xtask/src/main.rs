@@ -10,6 +10,7 @@ mod ci;
 mod fuzz;
 mod interop;
 mod layers;
+mod main_job;
 mod run;
 mod tidy;
 mod vectors;
@@ -55,6 +56,12 @@ enum Chore {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Appends, serves and fetches one large file, and has the reference do the same.
+    MainJob {
+        /// Size of the file.
+        #[arg(long, default_value_t = 1024)]
+        mebibytes: u64,
+    },
     /// Makes the golden vectors again with the reference and compares them with the committed ones.
     Vectors,
 }
@@ -67,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::check(),
         Chore::Bench { rest } => bench::run(&rest),
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
+        Chore::MainJob { mebibytes } => main_job::measure(mebibytes),
         Chore::Vectors => vectors::check(),
     };
     match done {
