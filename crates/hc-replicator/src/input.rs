@@ -170,6 +170,7 @@ pub struct Published {
 /// How an effect ended. Each effect says which of these it takes; any other counts as `Failed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // moved once; boxing would allocate per block
 pub enum Reply {
     /// `Prove`: the answer.
     Proof(Proof),

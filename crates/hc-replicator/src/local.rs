@@ -1,5 +1,6 @@
 //! The log as its owner has published it. Knows nothing of how it is stored.
 
+use hc_bitfield::Bitfield;
 use hc_merkle::{Fork, Length};
 
 /// What the machine may know of the log it replicates: a value, cheap to clone.
@@ -16,6 +17,8 @@ pub struct LocalView {
     pub length: Length,
     /// How many blocks from the first one on are here without a hole.
     pub contiguous: Length,
+    /// Which blocks are here; none at or above `length`.
+    pub blocks: Bitfield,
     /// What is known of who may sign.
     pub manifest: ManifestState,
 }

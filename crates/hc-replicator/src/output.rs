@@ -72,6 +72,7 @@ pub enum Hangup {
 /// once, and they may be verified and committed together, in the order in which they were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // moved once; boxing would allocate per block
 pub enum Effect {
     /// Answer a remote's request. Takes `Proof`, `NotAvailable` or `Invalid`.
     Prove {
