@@ -64,3 +64,27 @@ impl fmt::Debug for Signature {
         f.write_str("Signature(…)")
     }
 }
+
+/// A secret key as libsodium lays it out: the 32-byte seed, then the 32-byte public key.
+#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct SecretKey([u8; 64]);
+
+impl SecretKey {
+    /// Takes the bytes as they are.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 64]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes. Whoever copies them has to wipe the copy.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}

@@ -27,6 +27,6 @@ pub use draft::Draft;
 pub use error::{AppendError, HeadError, TruncateError};
 pub use head::Head;
 pub use index::{BlockIndex, ByteLength, ByteOffset, Fork, Length, NodeIndex};
-pub use key::{CoreKey, DiscoveryKey, PublicKey, Signature, TreeHash};
+pub use key::{CoreKey, DiscoveryKey, PublicKey, SecretKey, Signature, TreeHash};
 pub use node::{Hash, Node};
 pub use truncate::Truncation;

@@ -8,7 +8,6 @@
 extern crate alloc;
 
 pub mod message;
-pub mod mux;
 mod time;
 
 pub use time::Time;

@@ -1,1 +1,34 @@
-//! Append-only logs on disk: a checksummed commit log with a rebuildable index.
+//! Append-only logs on disk: one checksummed commit log per store, and an index under it that can be
+//! rebuilt at any time.
+//!
+//! Owns everything that touches a disk. Knows nothing of peers, of futures, or of whether a signature
+//! is valid: what it is given to store has been verified.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`Store`], [`CoreStore`], [`CoreRead`] | what every engine can do |
+//! | [`Batch`] | one change to one log, all or nothing |
+//! | [`Durability`], [`Ticket`] | what must not lose it, and how to wait for that |
+//! | [`MemoryStore`] | an engine that forgets everything when it is dropped |
+#![forbid(unsafe_code)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod batch;
+mod durability;
+mod error;
+pub mod limits;
+mod memory;
+mod record;
+mod store;
+
+pub use batch::{Batch, BatchError};
+pub use durability::{Durability, Ticket};
+pub use error::{
+    Action, Damage, DamageKind, Holder, IndexError, IndexFault, IoFault, OpenError, StorageError,
+};
+pub use memory::MemoryStore;
+pub use record::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints};
+pub use store::{Access, CoreRead, CoreStore, Store, Usage};

@@ -1,0 +1,18 @@
+//! Every bound of this crate, in one place.
+
+use std::time::Duration;
+
+/// Most bytes in one block (2^32 - 1 is what a locator can say; the reference's wire stops far below).
+pub const MAX_BLOCK_LEN: usize = 256 << 20;
+
+/// Most bytes in the blocks of one batch.
+pub const MAX_BATCH_BYTES: usize = 1 << 30;
+
+/// Most bytes in the key of a piece of user data.
+pub const MAX_USER_KEY_LEN: usize = 1 << 10;
+
+/// Most bytes in the value of a piece of user data.
+pub const MAX_USER_VALUE_LEN: usize = 1 << 20;
+
+/// How long a batch at [`Durability::Buffered`](crate::Durability::Buffered) may stay in this process.
+pub const BUFFER_DELAY: Duration = Duration::from_millis(50);

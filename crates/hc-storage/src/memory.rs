@@ -1,0 +1,318 @@
+//! The engine that keeps everything in memory: what the others are measured against, and what tests
+//! and short-lived logs run on. Knows no file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use hc_bitfield::Bitfield;
+use hc_merkle::{BlockIndex, DiscoveryKey, Head, Length, Node, NodeIndex, SecretKey};
+
+use crate::batch::Batch;
+use crate::durability::{Durability, Ticket};
+use crate::error::StorageError;
+use crate::record::{Auth, CoreEntry, CoreRecord, Hints};
+use crate::store::{Access, CoreRead, CoreStore, Store, Usage};
+
+/// A store in memory. All its handles fail once it is closed.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Arc<RwLock<Shelf>>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    cores: BTreeMap<DiscoveryKey, Arc<MemoryCore>>,
+    default: Option<DiscoveryKey>,
+    closed: bool,
+}
+
+/// A log in memory.
+struct MemoryCore {
+    key: DiscoveryKey,
+    shelf: Arc<RwLock<Shelf>>,
+    state: RwLock<State>,
+}
+
+#[derive(Clone)]
+struct State {
+    auth: Auth,
+    head: Head,
+    bitfield: Bitfield,
+    hints: Hints,
+    blocks: BTreeMap<u64, Bytes>,
+    nodes: BTreeMap<u64, Node>,
+    user_data: BTreeMap<String, Bytes>,
+    deleted: bool,
+}
+
+/// A panic of another thread inside a lock leaves a state that was either changed or not: every change
+/// here is prepared before the first field is touched.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn shelf(&self) -> Result<RwLockReadGuard<'_, Shelf>, StorageError> {
+        let shelf = read(&self.0);
+        if shelf.closed { Err(StorageError::Closed) } else { Ok(shelf) }
+    }
+
+    fn shelf_mut(&self) -> Result<RwLockWriteGuard<'_, Shelf>, StorageError> {
+        let shelf = write(&self.0);
+        if shelf.closed { Err(StorageError::Closed) } else { Ok(shelf) }
+    }
+}
+
+impl Store for MemoryStore {
+    fn create_core(&self, record: CoreRecord) -> Result<Arc<dyn CoreStore>, StorageError> {
+        let key = record.discovery_key;
+        let mut shelf = self.shelf_mut()?;
+        if shelf.cores.contains_key(&key) {
+            return Err(StorageError::CoreExists { key });
+        }
+        let state = RwLock::new(State::new(record.auth));
+        let core = Arc::new(MemoryCore { key, shelf: Arc::clone(&self.0), state });
+        shelf.cores.insert(key, Arc::clone(&core));
+        Ok(core)
+    }
+
+    fn open_core(&self, key: &DiscoveryKey) -> Result<Option<Arc<dyn CoreStore>>, StorageError> {
+        let core = self.shelf()?.cores.get(key).cloned();
+        Ok(core.map(|core| core as Arc<dyn CoreStore>))
+    }
+
+    fn cores(&self) -> Result<Vec<CoreEntry>, StorageError> {
+        let shelf = self.shelf()?;
+        let entry = |(discovery_key, core): (&DiscoveryKey, &Arc<MemoryCore>)| CoreEntry {
+            discovery_key: *discovery_key,
+            key: read(&core.state).auth.key,
+        };
+        Ok(shelf.cores.iter().map(entry).collect())
+    }
+
+    fn default_core(&self) -> Result<Option<DiscoveryKey>, StorageError> {
+        Ok(self.shelf()?.default)
+    }
+
+    fn set_default_core(&self, key: &DiscoveryKey) -> Result<(), StorageError> {
+        let mut shelf = self.shelf_mut()?;
+        if !shelf.cores.contains_key(key) {
+            return Err(StorageError::NoCore { key: *key });
+        }
+        shelf.default = Some(*key);
+        Ok(())
+    }
+
+    fn delete_core(&self, key: &DiscoveryKey) -> Result<bool, StorageError> {
+        let mut shelf = self.shelf_mut()?;
+        let Some(core) = shelf.cores.remove(key) else { return Ok(false) };
+        if shelf.default == Some(*key) {
+            shelf.default = None;
+        }
+        write(&core.state).deleted = true;
+        Ok(true)
+    }
+
+    fn usage(&self) -> Result<Usage, StorageError> {
+        let live = self.shelf()?.cores.values().map(|core| read(&core.state).byte_len()).sum();
+        Ok(Usage { total: live, live, ..Usage::default() })
+    }
+
+    fn sync(&self, _level: Durability) -> Result<(), StorageError> {
+        self.shelf().map(drop)
+    }
+
+    fn refresh(&self) -> Result<bool, StorageError> {
+        self.shelf().map(|_| false)
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        write(&self.0).closed = true;
+        Ok(())
+    }
+
+    fn access(&self) -> Access {
+        Access::ReadWrite
+    }
+}
+
+impl MemoryCore {
+    fn open_shelf(&self) -> Result<(), StorageError> {
+        if read(&self.shelf).closed { Err(StorageError::Closed) } else { Ok(()) }
+    }
+
+    fn state(&self) -> Result<RwLockReadGuard<'_, State>, StorageError> {
+        self.open_shelf()?;
+        let state = read(&self.state);
+        if state.deleted { Err(StorageError::CoreDeleted { key: self.key }) } else { Ok(state) }
+    }
+
+    fn state_mut(&self) -> Result<RwLockWriteGuard<'_, State>, StorageError> {
+        self.open_shelf()?;
+        let state = write(&self.state);
+        if state.deleted { Err(StorageError::CoreDeleted { key: self.key }) } else { Ok(state) }
+    }
+}
+
+impl CoreRead for MemoryCore {
+    fn auth(&self) -> Result<Auth, StorageError> {
+        self.state().map(|state| state.auth.clone())
+    }
+
+    fn head(&self) -> Result<Head, StorageError> {
+        self.state().map(|state| state.head.clone())
+    }
+
+    fn bitfield(&self) -> Result<Bitfield, StorageError> {
+        self.state().map(|state| state.bitfield.clone())
+    }
+
+    fn hints(&self) -> Result<Hints, StorageError> {
+        self.state().map(|state| state.hints)
+    }
+
+    fn block(&self, index: BlockIndex) -> Result<Option<Bytes>, StorageError> {
+        self.state().map(|state| state.blocks.get(&index.get()).cloned())
+    }
+
+    fn blocks(
+        &self,
+        range: Range<BlockIndex>,
+        visit: &mut dyn FnMut(BlockIndex, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        // one at a time, so that `visit` may call back into the log
+        let mut next = range.start.get();
+        while next < range.end.get() {
+            let found = {
+                let state = self.state()?;
+                let first = state.blocks.range(next..range.end.get()).next();
+                first.map(|(index, bytes)| (*index, bytes.clone()))
+            };
+            let Some((index, bytes)) = found else { break };
+            next = index.saturating_add(1);
+            if visit(BlockIndex::new(index), bytes).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn nodes(
+        &self,
+        indexes: &[NodeIndex],
+        out: &mut Vec<Option<Node>>,
+    ) -> Result<(), StorageError> {
+        let state = self.state()?;
+        out.extend(indexes.iter().map(|index| state.nodes.get(&index.get()).copied()));
+        Ok(())
+    }
+
+    fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
+        self.state().map(|state| state.user_data.get(key).cloned())
+    }
+}
+
+impl CoreStore for MemoryCore {
+    fn commit(&self, batch: Batch, _level: Durability) -> Result<Ticket, StorageError> {
+        let mut state = self.state_mut()?;
+        let found = (state.head.fork(), state.head.length());
+        if let Some(expected) = batch.base.filter(|expected| *expected != found) {
+            return Err(StorageError::Stale { expected, found });
+        }
+        batch.check(found.0, found.1)?;
+        state.apply(batch);
+        Ok(Ticket::reached())
+    }
+
+    fn set_secret_key(&self, secret: Option<SecretKey>) -> Result<(), StorageError> {
+        self.state_mut()?.auth.secret_key = secret;
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn CoreRead>, StorageError> {
+        let state = self.state()?.clone();
+        let core = MemoryCore {
+            key: self.key,
+            shelf: Arc::clone(&self.shelf),
+            state: RwLock::new(state),
+        };
+        Ok(Arc::new(core))
+    }
+}
+
+impl State {
+    fn new(auth: Auth) -> Self {
+        Self {
+            auth,
+            head: Head::empty(),
+            bitfield: Bitfield::new(),
+            hints: Hints::default(),
+            blocks: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            user_data: BTreeMap::new(),
+            deleted: false,
+        }
+    }
+
+    fn byte_len(&self) -> u64 {
+        self.blocks.values().map(|bytes| bytes.len() as u64).sum()
+    }
+
+    fn apply(&mut self, batch: Batch) {
+        if let Some(length) = batch.truncate {
+            self.truncate(length);
+        }
+        let roots = batch.head.iter().flat_map(|head| head.roots());
+        for node in batch.nodes.iter().chain(roots) {
+            self.nodes.insert(node.index.get(), *node);
+        }
+        for (index, bytes) in batch.blocks {
+            // a copy, so that a small block does not keep a large network buffer alive
+            self.blocks.insert(index.get(), Bytes::copy_from_slice(&bytes));
+            self.bitfield.set(index.get());
+        }
+        if let Some(head) = batch.head {
+            self.head = head;
+        }
+        for range in batch.clears.iter().filter(|range| range.start < range.end) {
+            self.drop_blocks(range.clone());
+        }
+        self.auth.manifest = batch.manifest.or(self.auth.manifest.take());
+        self.auth.encryption = batch.encryption.or(self.auth.encryption);
+        self.hints = batch.hints.unwrap_or(self.hints);
+        for (key, value) in batch.user_data {
+            match value {
+                Some(value) => self.user_data.insert(key, Bytes::copy_from_slice(&value)),
+                None => self.user_data.remove(&key),
+            };
+        }
+    }
+
+    fn truncate(&mut self, length: Length) {
+        self.drop_blocks(length.get()..u64::MAX);
+        self.nodes.retain(|index, _| NodeIndex::new(*index).end() <= length);
+    }
+
+    fn drop_blocks(&mut self, range: Range<u64>) {
+        let mut tail = self.blocks.split_off(&range.start);
+        self.blocks.append(&mut tail.split_off(&range.end));
+        self.bitfield.unset_range(range);
+    }
+}
+
+impl fmt::Debug for MemoryCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCore").field("key", &self.key).finish_non_exhaustive()
+    }
+}

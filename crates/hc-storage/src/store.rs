@@ -1,0 +1,206 @@
+//! The seam that every engine implements: a store of many logs.
+//!
+//! Owns the three traits. All calls block; what the page cache or memory can serve is quick enough to
+//! call from anywhere, [`Ticket::wait`], [`Store::sync`], [`Store::close`] and opening are not. Knows
+//! no engine, no key layout, no file.
+
+use std::fmt::Debug;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hc_bitfield::Bitfield;
+use hc_merkle::{BlockIndex, DiscoveryKey, Head, Node, NodeIndex, SecretKey};
+
+use crate::batch::Batch;
+use crate::durability::{Durability, Ticket};
+use crate::error::StorageError;
+use crate::record::{Auth, CoreEntry, CoreRecord, Hints};
+
+/// Whether a store can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// This handle may write; no other process can.
+    ReadWrite,
+    /// This handle only reads; some other process may be writing.
+    ReadOnly,
+}
+
+/// Bytes that a store takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Everything.
+    pub total: u64,
+    /// The commit log, blocks included.
+    pub log: u64,
+    /// The index.
+    pub index: u64,
+    /// Bytes in blocks that are stored.
+    pub live: u64,
+    /// Bytes in blocks that were cleared, cut or replaced and still take space.
+    pub dead: u64,
+}
+
+/// A store of many logs.
+pub trait Store: Debug + Send + Sync {
+    /// Adds a log.
+    ///
+    /// # Errors
+    /// [`StorageError::CoreExists`] where the store has it.
+    fn create_core(&self, record: CoreRecord) -> Result<Arc<dyn CoreStore>, StorageError>;
+
+    /// The log with this discovery key; `None` where the store does not have it.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn open_core(&self, key: &DiscoveryKey) -> Result<Option<Arc<dyn CoreStore>>, StorageError>;
+
+    /// All logs, in the order of their discovery keys.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn cores(&self) -> Result<Vec<CoreEntry>, StorageError>;
+
+    /// The log that is meant where none is named.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn default_core(&self) -> Result<Option<DiscoveryKey>, StorageError>;
+
+    /// Names the log that is meant where none is named.
+    ///
+    /// # Errors
+    /// [`StorageError::NoCore`] where the store does not have it.
+    fn set_default_core(&self, key: &DiscoveryKey) -> Result<(), StorageError>;
+
+    /// Removes a log with all that belongs to it. Handles to it fail from then on with
+    /// [`StorageError::CoreDeleted`]. `false` where the store does not have it.
+    ///
+    /// # Errors
+    /// What writing may return.
+    fn delete_core(&self, key: &DiscoveryKey) -> Result<bool, StorageError>;
+
+    /// Bytes that the store takes.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn usage(&self) -> Result<Usage, StorageError>;
+
+    /// Brings everything acknowledged so far to a level of durability.
+    ///
+    /// # Errors
+    /// What writing may return.
+    fn sync(&self, level: Durability) -> Result<(), StorageError>;
+
+    /// On a store that is read beside its writer: takes in what was written since, and says whether
+    /// there was anything. Elsewhere there never is.
+    ///
+    /// # Errors
+    /// What opening may return.
+    fn refresh(&self) -> Result<bool, StorageError>;
+
+    /// Brings everything to the device, releases the lock, and refuses further calls. Closing twice is
+    /// no error.
+    ///
+    /// # Errors
+    /// What writing may return; the store is closed all the same.
+    fn close(&self) -> Result<(), StorageError>;
+
+    /// Whether this handle can write.
+    fn access(&self) -> Access;
+}
+
+/// What can be read of a log: all calls on one snapshot see the same state, calls on a live log the
+/// latest.
+pub trait CoreRead: Debug + Send + Sync {
+    /// What verifies the log, and who may write it.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn auth(&self) -> Result<Auth, StorageError>;
+
+    /// Fork, length, roots and signature; [`Head::empty`] before the first block.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn head(&self) -> Result<Head, StorageError>;
+
+    /// Which blocks are stored. Cheap: shares its memory with the store.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn bitfield(&self) -> Result<Bitfield, StorageError>;
+
+    /// What was last said about completeness.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn hints(&self) -> Result<Hints, StorageError>;
+
+    /// A block; `None` where it is not stored.
+    ///
+    /// # Errors
+    /// [`StorageError::BlockDamaged`] where its bytes are not those that were stored.
+    fn block(&self, index: BlockIndex) -> Result<Option<Bytes>, StorageError>;
+
+    /// The blocks of a range that are stored, in order, until `visit` breaks.
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    fn blocks(
+        &self,
+        range: Range<BlockIndex>,
+        visit: &mut dyn FnMut(BlockIndex, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StorageError>;
+
+    /// A node of the tree; `None` where it is not stored.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn node(&self, index: NodeIndex) -> Result<Option<Node>, StorageError> {
+        let mut found = Vec::with_capacity(1);
+        self.nodes(&[index], &mut found)?;
+        Ok(found.pop().flatten())
+    }
+
+    /// Several nodes in one call, pushed to `out` in the order asked for.
+    ///
+    /// # Errors
+    /// What reading may return; `out` may then hold a part.
+    fn nodes(
+        &self,
+        indexes: &[NodeIndex],
+        out: &mut Vec<Option<Node>>,
+    ) -> Result<(), StorageError>;
+
+    /// A piece of user data.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError>;
+}
+
+/// A log in a store. Clones of the `Arc`, and further opens, are the same log.
+pub trait CoreStore: CoreRead {
+    /// Stores a batch: all of it, or nothing. It is visible when this returns, and as durable as asked
+    /// for once the ticket was waited for ([`Durability::Buffered`] and [`Durability::Os`] need no
+    /// waiting).
+    ///
+    /// # Errors
+    /// [`StorageError::Stale`] where the log is not at the batch's base, [`StorageError::Batch`] where
+    /// the batch makes no sense; the log is then as it was. After an input or output error the store
+    /// takes no more writes until it is opened again ([`StorageError::Poisoned`]).
+    fn commit(&self, batch: Batch, level: Durability) -> Result<Ticket, StorageError>;
+
+    /// Replaces or forgets the secret key. On the device when this returns.
+    ///
+    /// # Errors
+    /// What writing may return.
+    fn set_secret_key(&self, secret: Option<SecretKey>) -> Result<(), StorageError>;
+
+    /// The log as it is now: later truncations and clears do not show in it.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn snapshot(&self) -> Result<Arc<dyn CoreRead>, StorageError>;
+}
