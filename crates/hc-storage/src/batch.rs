@@ -89,7 +89,9 @@ pub enum BatchError {
         bytes: usize,
     },
     /// A piece of user data is longer than [`MAX_USER_KEY_LEN`] or [`MAX_USER_VALUE_LEN`] allow.
-    #[error("user data of {key} bytes of key and {value} bytes of value, the limits are {MAX_USER_KEY_LEN} and {MAX_USER_VALUE_LEN}")]
+    #[error(
+        "user data of {key} bytes of key and {value} bytes of value, the limits are {MAX_USER_KEY_LEN} and {MAX_USER_VALUE_LEN}"
+    )]
     UserDataTooLong {
         /// Bytes in the key.
         key: usize,
@@ -127,9 +129,15 @@ impl Batch {
     /// truncates; the batch is then as it was.
     pub fn push_change(&mut self, change: &Change) -> Result<(), BatchError> {
         if let Some(base) = self.base {
-            let at = self.head.as_ref().map_or(base, |head| (head.fork(), head.length()));
+            let at = self
+                .head
+                .as_ref()
+                .map_or(base, |head| (head.fork(), head.length()));
             if change.base() != at {
-                return Err(BatchError::Gap { expected: at, found: change.base() });
+                return Err(BatchError::Gap {
+                    expected: at,
+                    found: change.base(),
+                });
             }
             if change.truncate().is_some() {
                 return Err(BatchError::LateTruncation);
@@ -197,10 +205,16 @@ impl Batch {
         let mut bytes = 0usize;
         for (block, data) in &self.blocks {
             if block.get() >= after.get() {
-                return Err(BatchError::BlockPastEnd { block: *block, length: after });
+                return Err(BatchError::BlockPastEnd {
+                    block: *block,
+                    length: after,
+                });
             }
             if data.len() > MAX_BLOCK_LEN {
-                return Err(BatchError::BlockTooLong { block: *block, len: data.len() });
+                return Err(BatchError::BlockTooLong {
+                    block: *block,
+                    len: data.len(),
+                });
             }
             bytes = bytes.saturating_add(data.len());
         }
@@ -210,7 +224,10 @@ impl Batch {
         for (key, value) in &self.user_data {
             let value = value.as_ref().map_or(0, Bytes::len);
             if key.len() > MAX_USER_KEY_LEN || value > MAX_USER_VALUE_LEN {
-                return Err(BatchError::UserDataTooLong { key: key.len(), value });
+                return Err(BatchError::UserDataTooLong {
+                    key: key.len(),
+                    value,
+                });
             }
         }
         Ok(())
@@ -224,10 +241,14 @@ impl Batch {
             Some(to) => to,
             None => length,
         };
-        let Some(head) = &self.head else { return Ok(length) };
+        let Some(head) = &self.head else {
+            return Ok(length);
+        };
         let same_fork = head.fork() == fork || self.truncate.is_some() || length == Length::ZERO;
         if head.length() < kept || !same_fork {
-            return Err(BatchError::HeadMovesBack { head: (head.fork(), head.length()) });
+            return Err(BatchError::HeadMovesBack {
+                head: (head.fork(), head.length()),
+            });
         }
         Ok(head.length())
     }

@@ -36,10 +36,6 @@ impl Ticket {
         Self(None)
     }
 
-    pub(crate) fn pending(pending: Arc<dyn Pending>) -> Self {
-        Self(Some(pending))
-    }
-
     /// Whether [`wait`](Self::wait) would return at once.
     #[must_use]
     pub fn is_reached(&self) -> bool {
@@ -58,6 +54,8 @@ impl Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("reached", &self.is_reached()).finish()
+        f.debug_struct("Ticket")
+            .field("reached", &self.is_reached())
+            .finish()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -145,19 +145,20 @@ impl IoFault {
     /// Whether the device or the user's share of it is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
 
     /// Whether the file or directory may not be written to, or read.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         let kind = self.source.kind();
-        matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-    }
-
-    pub(crate) fn of(action: Action, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Self { action, path, source }
+        matches!(
+            kind,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+        )
     }
 }
 
@@ -290,9 +291,14 @@ struct Held<'a>(Option<&'a Holder>);
 
 impl fmt::Display for Held<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Holder { pid, host, since }) = self.0 else { return Ok(()) };
+        let Some(Holder { pid, host, since }) = self.0 else {
+            return Ok(());
+        };
         write!(f, " by process {pid} on {host}")?;
-        let ago = SystemTime::now().duration_since(*since).unwrap_or_default().as_secs();
+        let ago = SystemTime::now()
+            .duration_since(*since)
+            .unwrap_or_default()
+            .as_secs();
         write!(f, ", for {ago} s")
     }
 }

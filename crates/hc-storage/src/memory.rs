@@ -65,12 +65,20 @@ impl MemoryStore {
 
     fn shelf(&self) -> Result<RwLockReadGuard<'_, Shelf>, StorageError> {
         let shelf = read(&self.0);
-        if shelf.closed { Err(StorageError::Closed) } else { Ok(shelf) }
+        if shelf.closed {
+            Err(StorageError::Closed)
+        } else {
+            Ok(shelf)
+        }
     }
 
     fn shelf_mut(&self) -> Result<RwLockWriteGuard<'_, Shelf>, StorageError> {
         let shelf = write(&self.0);
-        if shelf.closed { Err(StorageError::Closed) } else { Ok(shelf) }
+        if shelf.closed {
+            Err(StorageError::Closed)
+        } else {
+            Ok(shelf)
+        }
     }
 }
 
@@ -82,7 +90,11 @@ impl Store for MemoryStore {
             return Err(StorageError::CoreExists { key });
         }
         let state = RwLock::new(State::new(record.auth));
-        let core = Arc::new(MemoryCore { key, shelf: Arc::clone(&self.0), state });
+        let core = Arc::new(MemoryCore {
+            key,
+            shelf: Arc::clone(&self.0),
+            state,
+        });
         shelf.cores.insert(key, Arc::clone(&core));
         Ok(core)
     }
@@ -116,7 +128,9 @@ impl Store for MemoryStore {
 
     fn delete_core(&self, key: &DiscoveryKey) -> Result<bool, StorageError> {
         let mut shelf = self.shelf_mut()?;
-        let Some(core) = shelf.cores.remove(key) else { return Ok(false) };
+        let Some(core) = shelf.cores.remove(key) else {
+            return Ok(false);
+        };
         if shelf.default == Some(*key) {
             shelf.default = None;
         }
@@ -125,8 +139,17 @@ impl Store for MemoryStore {
     }
 
     fn usage(&self) -> Result<Usage, StorageError> {
-        let live = self.shelf()?.cores.values().map(|core| read(&core.state).byte_len()).sum();
-        Ok(Usage { total: live, live, ..Usage::default() })
+        let live = self
+            .shelf()?
+            .cores
+            .values()
+            .map(|core| read(&core.state).byte_len())
+            .sum();
+        Ok(Usage {
+            total: live,
+            live,
+            ..Usage::default()
+        })
     }
 
     fn sync(&self, _level: Durability) -> Result<(), StorageError> {
@@ -149,19 +172,31 @@ impl Store for MemoryStore {
 
 impl MemoryCore {
     fn open_shelf(&self) -> Result<(), StorageError> {
-        if read(&self.shelf).closed { Err(StorageError::Closed) } else { Ok(()) }
+        if read(&self.shelf).closed {
+            Err(StorageError::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     fn state(&self) -> Result<RwLockReadGuard<'_, State>, StorageError> {
         self.open_shelf()?;
         let state = read(&self.state);
-        if state.deleted { Err(StorageError::CoreDeleted { key: self.key }) } else { Ok(state) }
+        if state.deleted {
+            Err(StorageError::CoreDeleted { key: self.key })
+        } else {
+            Ok(state)
+        }
     }
 
     fn state_mut(&self) -> Result<RwLockWriteGuard<'_, State>, StorageError> {
         self.open_shelf()?;
         let state = write(&self.state);
-        if state.deleted { Err(StorageError::CoreDeleted { key: self.key }) } else { Ok(state) }
+        if state.deleted {
+            Err(StorageError::CoreDeleted { key: self.key })
+        } else {
+            Ok(state)
+        }
     }
 }
 
@@ -183,7 +218,8 @@ impl CoreRead for MemoryCore {
     }
 
     fn block(&self, index: BlockIndex) -> Result<Option<Bytes>, StorageError> {
-        self.state().map(|state| state.blocks.get(&index.get()).cloned())
+        self.state()
+            .map(|state| state.blocks.get(&index.get()).cloned())
     }
 
     fn blocks(
@@ -214,7 +250,11 @@ impl CoreRead for MemoryCore {
         out: &mut Vec<Option<Node>>,
     ) -> Result<(), StorageError> {
         let state = self.state()?;
-        out.extend(indexes.iter().map(|index| state.nodes.get(&index.get()).copied()));
+        out.extend(
+            indexes
+                .iter()
+                .map(|index| state.nodes.get(&index.get()).copied()),
+        );
         Ok(())
     }
 
@@ -273,13 +313,14 @@ impl State {
         if let Some(length) = batch.truncate {
             self.truncate(length);
         }
-        let roots = batch.head.iter().flat_map(|head| head.roots());
+        let roots = batch.head.iter().flat_map(Head::roots);
         for node in batch.nodes.iter().chain(roots) {
             self.nodes.insert(node.index.get(), *node);
         }
         for (index, bytes) in batch.blocks {
             // a copy, so that a small block does not keep a large network buffer alive
-            self.blocks.insert(index.get(), Bytes::copy_from_slice(&bytes));
+            self.blocks
+                .insert(index.get(), Bytes::copy_from_slice(&bytes));
             self.bitfield.set(index.get());
         }
         if let Some(head) = batch.head {
@@ -301,7 +342,8 @@ impl State {
 
     fn truncate(&mut self, length: Length) {
         self.drop_blocks(length.get()..u64::MAX);
-        self.nodes.retain(|index, _| NodeIndex::new(*index).end() <= length);
+        self.nodes
+            .retain(|index, _| NodeIndex::new(*index).end() <= length);
     }
 
     fn drop_blocks(&mut self, range: Range<u64>) {
@@ -313,6 +355,40 @@ impl State {
 
 impl fmt::Debug for MemoryCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryCore").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("MemoryCore")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hc_merkle::{CoreKey, Draft};
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_keeps_what_is_cut_later() -> Result<(), Box<dyn std::error::Error>> {
+        let store = MemoryStore::new();
+        let (discovery_key, auth) = (DiscoveryKey([2; 32]), Auth::reader(CoreKey([1; 32])));
+        let core = store.create_core(CoreRecord {
+            discovery_key,
+            auth,
+        })?;
+        let mut draft = Draft::new(&core.head()?);
+        draft.append([Bytes::from_static(b"a"), Bytes::from_static(b"b")])?;
+        core.commit(Batch::from_change(&draft.seal_unsigned()), Durability::Os)?
+            .wait()?;
+        let snapshot = core.snapshot()?;
+        let mut clear = Batch::new();
+        clear.clear(BlockIndex::new(0)..BlockIndex::new(1));
+        core.commit(clear, Durability::Os)?.wait()?;
+        assert_eq!(core.block(BlockIndex::new(0))?, None);
+        assert_eq!(
+            snapshot.block(BlockIndex::new(0))?.as_deref(),
+            Some(&b"a"[..])
+        );
+        assert_eq!(core.bitfield()?.count(0..2), 1);
+        Ok(())
     }
 }

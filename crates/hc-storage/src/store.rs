@@ -167,11 +167,8 @@ pub trait CoreRead: Debug + Send + Sync {
     ///
     /// # Errors
     /// What reading may return; `out` may then hold a part.
-    fn nodes(
-        &self,
-        indexes: &[NodeIndex],
-        out: &mut Vec<Option<Node>>,
-    ) -> Result<(), StorageError>;
+    fn nodes(&self, indexes: &[NodeIndex], out: &mut Vec<Option<Node>>)
+    -> Result<(), StorageError>;
 
     /// A piece of user data.
     ///

@@ -37,7 +37,13 @@ impl Auth {
     /// A log of which nothing but the key is known.
     #[must_use]
     pub const fn reader(key: CoreKey) -> Self {
-        Self { key, manifest: None, secret_key: None, encryption: None, compat: false }
+        Self {
+            key,
+            manifest: None,
+            secret_key: None,
+            encryption: None,
+            compat: false,
+        }
     }
 }
 
