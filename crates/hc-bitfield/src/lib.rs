@@ -10,10 +10,12 @@ mod page;
 mod pages;
 mod range_set;
 mod segment;
+mod wants;
 mod wire;
 
 pub use bitfield::Bitfield;
 pub use page::PageRef;
 pub use pages::PageIndex;
 pub use range_set::RangeSet;
+pub use wants::{Ask, LocalWants, RemoteWants, Window};
 pub use wire::{ReceiveError, Words};

@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 mod model;
+mod remote;
 mod vectors;
+mod wants;

@@ -3,7 +3,7 @@
 //! Where the reference's search for an unset bit ends at the end of its own memory, the vectors give
 //! an index below the one the search started at; here the answer is then the start itself.
 
-use hc_bitfield::Bitfield;
+use hc_bitfield::{Ask, Bitfield, LocalWants, RemoteWants, Window};
 use serde_json::Value;
 
 fn vectors() -> Value {
@@ -142,6 +142,56 @@ fn messages_inserted() {
                 int(query, "firstUnset").max(at),
                 "{query}"
             );
+        }
+    }
+}
+
+fn window(value: &Value) -> Window {
+    Window {
+        start: int(value, "start"),
+        length: int(value, "length"),
+        any: value["any"].as_bool().unwrap_or(false),
+    }
+}
+
+#[test]
+fn local_wants() {
+    let vectors = vectors();
+    let mut wants = LocalWants::new();
+    for step in list(&vectors, "localWants") {
+        let sent = if let Some(index) = step["add"].as_u64() {
+            match wants.add(index, 0) {
+                Ask::Send { want, unwant: None } => Some(want),
+                Ask::Asked => None,
+                other => panic!("{other:?}"),
+            }
+        } else {
+            wants.add_any(window(&step["addAny"]).range(), 0)
+        };
+        let expected = step["sent"].is_object().then(|| window(&step["sent"]));
+        assert_eq!(sent, expected, "{step}");
+    }
+}
+
+#[test]
+fn remote_wants() {
+    let vectors = vectors();
+    for case in list(&vectors, "remoteWants") {
+        let mut wants = RemoteWants::new();
+        if case["odd"].is_array() {
+            for step in list(case, "odd") {
+                let accepted = wants.add(window(&step["add"]));
+                assert_eq!(accepted, step["accepted"].as_bool().unwrap(), "{step}");
+                assert_eq!(wants.everything(), step["all"].as_bool().unwrap(), "{step}");
+            }
+            continue;
+        }
+        for (add, accepted) in list(case, "adds").iter().zip(list(case, "accepted")) {
+            assert_eq!(wants.add(window(add)), accepted.as_bool().unwrap(), "{add}");
+        }
+        for test in list(case, "tests") {
+            let wanted = wants.intersects(window(test).range());
+            assert_eq!(wanted, test["wanted"].as_bool().unwrap(), "{test}");
         }
     }
 }
