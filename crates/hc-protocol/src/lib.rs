@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod message;
+pub mod mux;
 mod time;
 
 pub use time::Time;

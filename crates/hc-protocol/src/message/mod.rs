@@ -9,6 +9,7 @@ use hc_merkle::{Fork, Length};
 
 /// One message of a replication channel. The number of a kind on the wire is its place here.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // data is the most frequent: a box would be an allocation per block
 pub enum Message {
     /// 0: fork, length and intentions of the sender.
     Sync(Sync),

@@ -1,0 +1,5 @@
+//! Behaviour of the wire protocol, against the reference's vectors and against hostile input.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
+
+mod golden;
+mod mux_vectors;
