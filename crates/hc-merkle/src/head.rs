@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::error::HeadError;
-use crate::{ByteLength, Fork, Length, Node, TreeHash, flat, hash, limits};
+use crate::{ByteLength, Fork, Length, Node, SignedTree, TreeHash, flat, hash, limits};
 
 /// Everything that identifies the state of a log: fork, length, bytes, the roots of its tree, and the
 /// signature over them.
@@ -70,6 +70,16 @@ impl Head {
     #[must_use]
     pub fn tree_hash(&self) -> TreeHash {
         hash::tree_hash(&self.roots)
+    }
+
+    /// What a signature over this head is made over.
+    #[must_use]
+    pub fn signed_tree(&self) -> SignedTree {
+        SignedTree {
+            hash: self.tree_hash(),
+            length: self.length,
+            fork: self.fork,
+        }
     }
 
     /// How often the log was truncated.

@@ -3,5 +3,9 @@
 mod draft;
 mod flat_vectors;
 mod hash_vectors;
+mod key_vectors;
+mod manifest_vectors;
+mod signature_vectors;
 mod store;
+mod trust_model;
 mod vectors;

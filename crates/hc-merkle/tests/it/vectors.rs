@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hc_merkle::{ByteLength, Hash, Node, NodeIndex};
+use hc_merkle::{ByteLength, Draft, Fork, Hash, Head, Length, Node, NodeIndex};
 use serde_json::Value;
 
 /// A file of vectors.
@@ -41,6 +41,7 @@ pub(crate) fn node(value: &Value) -> Node {
         hash: Hash(array(&value["hash"])),
     }
 }
+
 /// The blocks that a formula stands for: block i has lenBase + ((i * lenStep) mod lenMod) bytes, and
 /// its byte j is (i * a + j * b + salt) mod 256.
 pub(crate) fn block(formula: &Value, index: u64) -> Vec<u8> {
@@ -49,4 +50,14 @@ pub(crate) fn block(formula: &Value, index: u64) -> Vec<u8> {
     (0..len)
         .map(|j| (index * of("a") + j * of("b") + of("salt")).to_le_bytes()[0])
         .collect()
+}
+
+/// The head over the first blocks of such a data set, unsigned.
+pub(crate) fn head(formula: &Value, length: u64, fork: u64) -> Head {
+    let mut draft = Draft::new(&Head::empty());
+    draft
+        .append((0..length).map(|index| block(formula, index).into()))
+        .expect("a small log");
+    let roots = draft.head().roots().to_vec();
+    Head::new(Fork::new(fork), Length::new(length), roots).expect("roots of a tree")
 }
