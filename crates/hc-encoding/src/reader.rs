@@ -139,10 +139,22 @@ impl<'a> Reader<'a> {
     /// As [`buffer`](Self::buffer).
     pub fn shared(&mut self) -> Result<Bytes, DecodeError> {
         let borrowed = self.buffer()?;
-        Ok(match self.backing {
+        Ok(self.share(borrowed))
+    }
+
+    /// Takes everything that has not been read; shared or copied as by [`shared`](Self::shared).
+    #[must_use]
+    pub fn shared_rest(&mut self) -> Bytes {
+        let rest = self.rest();
+        self.at = self.input.len();
+        self.share(rest)
+    }
+
+    fn share(&self, borrowed: &[u8]) -> Bytes {
+        match self.backing {
             Some(backing) => backing.slice_ref(borrowed),
             None => Bytes::copy_from_slice(borrowed),
-        })
+        }
     }
 
     /// Reads the number of entries of an array whose entries take at least `min_entry_len` bytes
