@@ -172,6 +172,35 @@ pub fn roots_at(length: Length) -> Vec<NodeIndex> {
     full_roots(length).collect()
 }
 
+/// The nodes that take a tree from one length to a longer one, from left to right: whoever has the
+/// roots at `from` and these nodes can compute the roots at `to`. Empty where `to` is not longer, or is
+/// above 2^63.
+#[must_use]
+pub fn growth(from: Length, to: Length) -> Vec<NodeIndex> {
+    let mut nodes = Vec::new();
+    let last = from
+        .get()
+        .checked_sub(1)
+        .and_then(|block| BlockIndex::new(block).leaf());
+    for root in full_roots(to).filter(|root| root.end() > from) {
+        match last {
+            // This root covers the last block of the shorter tree: all to the right of it are new.
+            Some(last) if root.contains(last) => {
+                let mut at = last;
+                while at != root {
+                    if at.is_left() {
+                        nodes.extend(at.sibling());
+                    }
+                    let Some(parent) = at.parent() else { break };
+                    at = parent;
+                }
+            }
+            _ => nodes.push(root),
+        }
+    }
+    nodes
+}
+
 /// Iterator over the roots of a tree; made by [`full_roots`].
 #[derive(Debug, Clone)]
 pub struct FullRoots {

@@ -21,18 +21,22 @@ mod index;
 mod key;
 pub mod limits;
 pub mod manifest;
+mod missing;
 pub mod multisig;
 mod namespace;
 mod node;
+mod offset;
 pub mod proof;
+mod seek;
 mod signable;
 mod truncate;
 mod verifier;
+mod walk;
 
 pub use authority::Authority;
 pub use change::Change;
 pub use draft::Draft;
-pub use error::{AppendError, HeadError, TruncateError};
+pub use error::{AppendError, HeadError, OffsetError, PlanError, TruncateError};
 pub use head::Head;
 pub use id::{ParseKeyError, z32_decode, z32_encode};
 pub use index::{BlockIndex, ByteLength, ByteOffset, Fork, Length, NodeIndex};
@@ -40,8 +44,12 @@ pub use key::{
     CoreKey, DiscoveryKey, KeyPair, MismatchedSecretKey, PublicKey, SecretKey, Signature, TreeHash,
 };
 pub use manifest::{Manifest, ManifestError};
+pub use missing::{Missing, max_missing_nodes, missing_nodes};
 pub use namespace::{Capability, Namespace, Side, capability};
 pub use node::{Hash, Node};
+pub use offset::ByteRange;
+pub use seek::{Seek, Sought};
 pub use signable::{Signable, SignedTree};
 pub use truncate::Truncation;
 pub use verifier::{SignError, SignatureError, Signer, SignerError, Verifier};
+pub use walk::{Step, Walk, drive};

@@ -70,6 +70,34 @@ fn roots_of_every_small_length_tile_it() {
 }
 
 #[test]
+fn growth_of_every_small_tree_fills_the_gap_and_joins_the_roots() {
+    for to in 0..130u64 {
+        for from in 0..130u64 {
+            let nodes = growth(Length::new(from), Length::new(to));
+            if from >= to {
+                assert!(nodes.is_empty());
+                continue;
+            }
+            let mut roots = roots_at(Length::new(from));
+            let mut next = from;
+            for node in nodes {
+                assert_eq!(node.first_block().get(), next);
+                next = node.end().get();
+                roots.push(node);
+                while let [.., left, right] = roots[..] {
+                    if left.sibling() != Some(right) {
+                        break;
+                    }
+                    roots.truncate(roots.len() - 2);
+                    roots.extend(left.parent());
+                }
+            }
+            assert_eq!(roots, roots_at(Length::new(to)));
+        }
+    }
+}
+
+#[test]
 fn the_ends_of_the_numbers_are_refused_not_wrapped() {
     let top = node((1 << 63) - 1);
     assert_eq!((top.depth(), top.leaves()), (63, 1 << 63));
@@ -85,6 +113,11 @@ fn the_ends_of_the_numbers_are_refused_not_wrapped() {
     assert_eq!(roots_at(Length::new(1 << 63)), [top]);
     assert!(roots_at(Length::new((1 << 63) + 1)).is_empty());
     assert_eq!(roots_at(Length::new((1 << 63) - 1)).len(), 63);
+    assert!(growth(Length::new(5), Length::new(u64::MAX)).is_empty());
+    assert_eq!(
+        growth(Length::new((1 << 63) - 1), Length::new(1 << 63)),
+        [node(u64::MAX - 1)]
+    );
 }
 
 proptest! {

@@ -1,6 +1,9 @@
 //! Questions about a log and their verifiable answers, as they go over the wire.
 
 mod codec;
+mod plan;
+
+pub use plan::{Plan, Planner};
 
 use alloc::vec::Vec;
 
