@@ -36,6 +36,7 @@ fn check(source: &Source, case: &Value) {
     let asked = request(&case["request"]);
     let proof = source.answer(&asked).expect("an answer");
     let reply = encode(uint(&case["request"]["id"]), &proof);
+    assert_eq!(decode(&Bytes::from(reply.clone())), Ok(proof), "{case}");
     assert_eq!(
         hex::encode(reply),
         case["reply"].as_str().expect("hex"),
