@@ -1,0 +1,3 @@
+//! Behaviour of the crate, and its agreement with the golden vectors.
+
+mod encryption;
