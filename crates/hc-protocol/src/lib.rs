@@ -6,9 +6,23 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod datagram;
+mod error;
+mod established;
+pub mod frame;
+pub mod limits;
 pub mod message;
 pub mod mux;
+mod namespace;
+pub mod noise;
+pub mod secret_stream;
+pub mod secretbox;
 mod time;
 
+pub use error::Fault;
+pub use established::{Established, HandshakeHash, StreamKey};
+pub use hc_merkle::Side;
 pub use time::Time;

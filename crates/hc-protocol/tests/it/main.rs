@@ -1,5 +1,9 @@
 //! Behaviour of the wire protocol, against the reference's vectors and against hostile input.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
+mod datagram;
+mod frame;
 mod golden;
 mod mux_vectors;
+mod secret_stream;
+mod transcripts;
