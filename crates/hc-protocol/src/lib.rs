@@ -9,6 +9,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod capability;
 pub mod datagram;
 mod error;
 mod established;

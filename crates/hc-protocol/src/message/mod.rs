@@ -1,4 +1,13 @@
-//! The messages of a replication channel, as types. Knows nothing of when one is sent.
+//! The messages of a replication channel, as types and as bytes. Knows nothing of when one is sent.
+
+mod data;
+mod extension;
+mod have;
+mod kind;
+pub mod limits;
+mod request;
+mod sync;
+mod want;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,6 +15,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use hc_merkle::proof::{Proof, Request as ProofRequest};
 use hc_merkle::{Fork, Length};
+
+pub use extension::ExtensionNames;
+pub use kind::MessageKind;
 
 /// One message of a replication channel. The number of a kind on the wire is its place here.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -51,3 +51,16 @@ pub(crate) fn uint(value: &Value) -> u64 {
 pub(crate) fn position(value: &Value) -> usize {
     usize::try_from(uint(value)).expect("vectors have small positions")
 }
+
+/// A flag; absent is false.
+pub(crate) fn flag(value: &Value) -> bool {
+    value.as_bool().unwrap_or(false)
+}
+
+/// Bytes in hexadecimal, of a known number.
+pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
+    bytes(value)
+        .as_ref()
+        .try_into()
+        .expect("vectors have hashes and keys of the right length")
+}

@@ -4,6 +4,9 @@
 mod datagram;
 mod frame;
 mod golden;
+mod messages;
+mod messages_sessions;
+mod messages_vectors;
 mod mux_vectors;
 mod secret_stream;
 mod transcripts;
