@@ -6,10 +6,11 @@
 
 use bytes::Bytes;
 use hc_encoding::{Decode, DecodeError, Encode, Reader, Writer};
-use hc_merkle::{Capability, CoreKey, DiscoveryKey, Side, capability};
+use hc_merkle::{Capability, CoreKey, DiscoveryKey, capability};
 use thiserror::Error;
 
 use crate::mux::Name;
+use crate::{Fault, HandshakeHash, Side};
 
 /// Name of the protocol of replication channels.
 pub const PROTOCOL: &str = "hypercore/alpha";
@@ -40,14 +41,25 @@ pub enum CapabilityError {
     Wrong,
 }
 
+impl CapabilityError {
+    /// What the remote can be blamed for.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Malformed(_) => Fault::Malformed,
+            Self::Wrong => Fault::WrongCapability,
+        }
+    }
+}
+
 impl ReplicationHandshake {
     /// What `side` opens the channel of this log with, on the connection whose handshake ended with
     /// this hash.
     #[must_use]
-    pub fn new(side: Side, key: &CoreKey, handshake_hash: &[u8; 64]) -> Self {
+    pub fn new(side: Side, key: &CoreKey, hash: &HandshakeHash) -> Self {
         Self {
             seeks: true,
-            capability: capability(side, key, handshake_hash),
+            capability: capability(side, key, &hash.0),
         }
     }
 
@@ -59,10 +71,10 @@ impl ReplicationHandshake {
         payload: &Bytes,
         side: Side,
         key: &CoreKey,
-        handshake_hash: &[u8; 64],
+        hash: &HandshakeHash,
     ) -> Result<Self, CapabilityError> {
         let handshake = Self::decode(&mut Reader::new(payload))?;
-        if handshake.capability == capability(side.other(), key, handshake_hash) {
+        if handshake.capability == capability(side.other(), key, &hash.0) {
             Ok(handshake)
         } else {
             Err(CapabilityError::Wrong)

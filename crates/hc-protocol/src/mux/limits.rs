@@ -1,8 +1,7 @@
 //! Every bound on what a remote can make a mux hold, and the sizes that the reference fixes.
 
-/// Most bytes in one frame: what the 24 bit length of the secret stream leaves beside the 17 bytes
-/// that encryption adds.
-pub const MAX_FRAME: usize = 0xff_ffff - 17;
+/// Most bytes in one frame: what the encrypted stream carries.
+pub const MAX_FRAME: usize = crate::limits::MAX_PLAIN_LEN;
 
 /// Most bytes in one message, its type included: a frame less the largest batch head.
 pub const MAX_MESSAGE: usize = MAX_FRAME - 32;

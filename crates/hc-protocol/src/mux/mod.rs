@@ -22,6 +22,7 @@ use bytes::Bytes;
 use hc_encoding::{DecodeError, Encode, Writer};
 use thiserror::Error;
 
+use crate::Fault;
 use channel::{Accepted, Channels, Delivery, RemoteClose};
 use control::{CLOSE, Control, OPEN, Open, REJECT};
 use inbox::{Inbox, Item};
@@ -147,6 +148,25 @@ pub enum MuxError {
     /// More than [`MAX_HELD`](limits::MAX_HELD) bytes for channels that are not open here.
     #[error("remote sent too much before its channels were answered")]
     TooMuchHeld,
+}
+
+impl MuxError {
+    /// What the remote can be blamed for.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Malformed(_) | Self::InvalidOpen { .. } | Self::InvalidReject { .. } => {
+                Fault::Malformed
+            }
+            Self::FrameTooLong { .. }
+            | Self::NameTooLong { .. }
+            | Self::HandshakeTooLong { .. }
+            | Self::BatchTooDeep
+            | Self::TooManyChannels
+            | Self::TooManyPending
+            | Self::TooMuchHeld => Fault::OverLimit,
+        }
+    }
 }
 
 /// Why a channel was not opened. Nothing has been sent.

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hc_encoding::encode_to_vec;
-use hc_merkle::{CoreKey, DiscoveryKey, Side};
+use hc_merkle::{CoreKey, DiscoveryKey};
 use hc_protocol::capability::{ALIAS, ReplicationHandshake, requested_log};
 use hc_protocol::message::{Message, MessageKind};
 use hc_protocol::mux::{ChannelId, Event, Mux, Name, RemoteOpen};
+use hc_protocol::{HandshakeHash, Side};
 use serde_json::Value;
 
 use crate::golden::{array, bytes, list, load, text, uint};
@@ -15,7 +16,7 @@ use crate::messages::{handshake, kind, message};
 
 struct Peer {
     side: Side,
-    hash: [u8; 64],
+    hash: HandshakeHash,
     logs: BTreeMap<DiscoveryKey, CoreKey>,
     mux: Mux,
     /// By the number that this side writes.
@@ -49,7 +50,7 @@ impl Peer {
         };
         Self {
             side,
-            hash: array(&session["connection"]["handshakeHash"]),
+            hash: HandshakeHash(array(&session["connection"]["handshakeHash"])),
             logs: logs.map(entry).collect(),
             mux: Mux::default(),
             channels: BTreeMap::new(),

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use hc_encoding::{DecodeErrorKind, Encode, decode_exact, decode_prefix, encode_to_vec};
-use hc_merkle::{CoreKey, Side};
+use hc_merkle::CoreKey;
 use hc_protocol::capability::{
     ALIAS, CapabilityError, PROTOCOL, ReplicationHandshake, channel_name, requested_log,
 };
 use hc_protocol::message::limits::{MAX_BITFIELD_WORDS, MAX_EXTENSION_NAME_LEN};
 use hc_protocol::message::{Bitfield, Extension, Message, MessageKind};
 use hc_protocol::mux::{MessageType, Name};
+use hc_protocol::{HandshakeHash, Side};
 use serde_json::Value;
 
 use crate::golden::{array, bytes, flag, list, load, text, uint};
@@ -172,7 +173,7 @@ fn a_name_that_is_not_text_is_read_as_the_reference_reads_it() {
     );
 }
 
-fn capability_of(case: &Value) -> (Side, CoreKey, [u8; 64], Bytes) {
+fn capability_of(case: &Value) -> (Side, CoreKey, HandshakeHash, Bytes) {
     let side = if flag(&case["isInitiator"]) {
         Side::Initiator
     } else {
@@ -182,7 +183,7 @@ fn capability_of(case: &Value) -> (Side, CoreKey, [u8; 64], Bytes) {
     (
         side,
         CoreKey(array(&case["key"])),
-        array(&case["handshakeHash"]),
+        HandshakeHash(array(&case["handshakeHash"])),
         shown.into(),
     )
 }
@@ -205,7 +206,7 @@ fn wrong_capabilities_are_refused() {
     let vectors = load("crypto.json");
     for case in list(&vectors["capability"]) {
         let (side, key, hash, shown) = capability_of(case);
-        let verify = |shown: &Bytes, side: Side, key: &CoreKey, hash: &[u8; 64]| {
+        let verify = |shown: &Bytes, side: Side, key: &CoreKey, hash: &HandshakeHash| {
             ReplicationHandshake::verify(shown, side, key, hash).unwrap_err()
         };
         let ours = side.other();
@@ -215,7 +216,7 @@ fn wrong_capabilities_are_refused() {
             "reflected"
         );
         let mut other = hash;
-        other[63] ^= 1;
+        other.0[63] ^= 1;
         assert_eq!(
             verify(&shown, ours, &key, &other),
             CapabilityError::Wrong,
