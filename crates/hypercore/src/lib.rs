@@ -1,4 +1,38 @@
-//! A secure, distributed append-only log: signed, sparse, live, wire-compatible with Hypercore 10 and 11.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod builder;
+mod cipher;
+mod core;
 pub mod encryption;
+mod error;
+mod event;
+mod hypercore;
+mod info;
+pub mod limits;
+mod read;
+mod replicate;
+pub mod rt;
+mod storage;
+mod sync;
+mod view;
+
+pub use builder::{Builder, IfMissing};
+pub use error::{
+    AppendError, CloseError, DownloadError, GetError, InfoError, OpenError, RefreshError,
+    UpdateError,
+};
+pub use event::{Event, Events, State, Watch};
+pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
+pub use info::Info;
+pub use read::Get;
+pub use replicate::Peer;
+pub use storage::Storage;
+
+pub use bytes::Bytes;
+pub use hc_merkle::manifest::{self, Manifest};
+pub use hc_merkle::{
+    Authority, BlockIndex, ByteLength, ByteOffset, CoreKey, DiscoveryKey, Fork, Hash, Head,
+    KeyPair, Length, Node, ParseKeyError, PublicKey, SecretKey, Signature, TreeHash, Verifier,
+};
+pub use hc_storage::{Durability, StorageError, Store, Usage};

@@ -1,0 +1,235 @@
+//! Opening a log, option by option.
+
+use std::sync::Arc;
+
+use hc_merkle::{CoreKey, KeyPair, Manifest};
+use hc_storage::Durability;
+
+use crate::cipher::Cipher;
+use crate::core::{Identity, Opening};
+use crate::encryption::{Encryption, EncryptionKey};
+use crate::error::OpenError;
+use crate::hypercore::Hypercore;
+use crate::rt::Runtime;
+use crate::storage::Storage;
+
+/// What to do where the store does not have the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IfMissing {
+    /// Make it; and the store itself, if that is not there.
+    #[default]
+    Create,
+    /// Fail with [`OpenError::Missing`].
+    Fail,
+}
+
+/// How a log is to be opened; see [`Hypercore::builder`].
+///
+/// Which log is meant follows from what is given:
+///
+/// | given | the log is | writable |
+/// | --- | --- | --- |
+/// | nothing | the store's first; a new one with a random key pair, if there is none | if its secret key is stored |
+/// | key pair or seed | the one whose only signer they are | yes |
+/// | key | the one with that key; a new reader of it, if the store does not have it | if its secret key is stored |
+/// | manifest | the one that it names | with a key pair that it lists |
+#[must_use = "a builder does nothing until it is opened"]
+pub struct Builder {
+    storage: Storage,
+    identity: Identity,
+    cipher: Option<Cipher>,
+    runtime: Option<Arc<dyn Runtime>>,
+    durability: Option<Durability>,
+    if_missing: Option<IfMissing>,
+    contradiction: Option<&'static str>,
+}
+
+impl Builder {
+    pub(crate) fn new(storage: Storage) -> Self {
+        Self {
+            storage,
+            identity: Identity::default(),
+            cipher: None,
+            runtime: None,
+            durability: None,
+            if_missing: None,
+            contradiction: None,
+        }
+    }
+
+    /// The log with this key.
+    pub fn key(mut self, key: CoreKey) -> Self {
+        set(&mut self.identity.key, key, "key", &mut self.contradiction);
+        self
+    }
+
+    /// The log that this manifest names.
+    pub fn manifest(mut self, manifest: Manifest) -> Self {
+        set(
+            &mut self.identity.manifest,
+            manifest,
+            "manifest",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// Signs with this key pair. It is stored where the log is created with it.
+    pub fn key_pair(mut self, pair: KeyPair) -> Self {
+        set(
+            &mut self.identity.key_pair,
+            pair,
+            "key_pair",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// Signs with the key pair of this seed, the same that libsodium makes of it. Excludes
+    /// [`key_pair`](Self::key_pair).
+    pub fn seed(mut self, seed: &[u8; 32]) -> Self {
+        let pair = KeyPair::from_seed(seed);
+        set(
+            &mut self.identity.key_pair,
+            pair,
+            "seed",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// Names the log by its signer's public key and signs as version 10 did, instead of by the hash
+    /// of a manifest. Peers of both versions replicate either.
+    pub fn compat(mut self) -> Self {
+        self.identity.compat = true;
+        self
+    }
+
+    /// Encrypts blocks with the scheme of the reference, under a key that may be the same for many
+    /// logs. The store notes that the log is encrypted, never the key. Peers without the key can
+    /// replicate and verify the log, and cannot read it.
+    pub fn encryption_key(mut self, key: EncryptionKey) -> Self {
+        let cipher = Cipher::from_key(key);
+        set(
+            &mut self.cipher,
+            cipher,
+            "encryption_key",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// As [`encryption_key`](Self::encryption_key), with the key of this one log: see
+    /// [`DefaultEncryption::block_key`](crate::encryption::DefaultEncryption::block_key).
+    pub fn block_key(mut self, key: EncryptionKey) -> Self {
+        let cipher = Cipher::from_block_key(key);
+        set(
+            &mut self.cipher,
+            cipher,
+            "block_key",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// Encrypts blocks in the application's own way.
+    pub fn encryption(mut self, encryption: Arc<dyn Encryption>) -> Self {
+        let cipher = Cipher::own(encryption);
+        set(
+            &mut self.cipher,
+            cipher,
+            "encryption",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// Time and blocking work; [`rt::AsyncStd`](crate::rt) where the feature `async-std` is on.
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        let runtime: Arc<dyn Runtime> = Arc::new(runtime);
+        set(
+            &mut self.runtime,
+            runtime,
+            "runtime",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// What a write has to survive before it is acknowledged; [`Durability::Os`] by default.
+    pub fn durability(mut self, level: Durability) -> Self {
+        set(
+            &mut self.durability,
+            level,
+            "durability",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// What to do where the store does not have the log; [`IfMissing::Create`] by default.
+    pub fn if_missing(mut self, what: IfMissing) -> Self {
+        set(
+            &mut self.if_missing,
+            what,
+            "if_missing",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// Opens the log.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was created, but for the store itself.
+    pub async fn open(self) -> Result<Hypercore, OpenError> {
+        if let Some(option) = self.contradiction {
+            return Err(OpenError::Contradiction { option });
+        }
+        let runtime = self
+            .runtime
+            .or_else(default_runtime)
+            .ok_or(OpenError::NoRuntime)?;
+        let cipher = self.cipher.map(Arc::new);
+        let opening = Opening {
+            cipher: cipher.clone(),
+            storage: self.storage,
+            identity: self.identity,
+            if_missing: self.if_missing.unwrap_or_default(),
+            durability: self.durability.unwrap_or_default(),
+            runtime: runtime.clone(),
+        };
+        let core = if opening.storage.blocks() {
+            let opened = crate::rt::run(&*runtime, move || opening.run()).await;
+            opened.ok_or(OpenError::Interrupted)??
+        } else {
+            opening.run()?
+        };
+        Ok(Hypercore::new(core, cipher))
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("storage", &self.storage)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, value: T, name: &'static str, twice: &mut Option<&'static str>) {
+    if slot.replace(value).is_some() {
+        twice.get_or_insert(name);
+    }
+}
+
+#[cfg(feature = "async-std")]
+fn default_runtime() -> Option<Arc<dyn Runtime>> {
+    Some(Arc::new(crate::rt::AsyncStd))
+}
+
+#[cfg(not(feature = "async-std"))]
+fn default_runtime() -> Option<Arc<dyn Runtime>> {
+    None
+}

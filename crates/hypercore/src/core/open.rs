@@ -1,0 +1,287 @@
+//! Opening a log: which one is meant, making it if it is not there, and what is known of it.
+
+use std::sync::Arc;
+
+use hc_merkle::{
+    Authority, CoreKey, Head, KeyPair, Length, Manifest, ManifestError, PublicKey, SecretKey,
+    Verifier,
+};
+use hc_storage::{Access, Auth, Batch, CoreRecord, CoreStore, Durability, Store};
+
+use super::Core;
+use super::lane::Lane;
+use crate::builder::IfMissing;
+use crate::cipher::Cipher;
+use crate::error::OpenError;
+use crate::event::{Hub, Watchers};
+use crate::rt::Runtime;
+use crate::storage::Storage;
+use crate::sync::{Gate, Mutex};
+use crate::view::{View, ViewCell};
+
+/// Which log is meant, as the builder was told.
+#[derive(Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) key: Option<CoreKey>,
+    pub(crate) manifest: Option<Manifest>,
+    pub(crate) key_pair: Option<KeyPair>,
+    pub(crate) compat: bool,
+}
+
+/// All that opening needs.
+pub(crate) struct Opening {
+    pub(crate) storage: Storage,
+    pub(crate) identity: Identity,
+    pub(crate) cipher: Option<Arc<Cipher>>,
+    pub(crate) if_missing: IfMissing,
+    pub(crate) durability: Durability,
+    pub(crate) runtime: Arc<dyn Runtime>,
+}
+
+/// A log that is named: its key, and who may sign if that is known.
+struct Named {
+    key: CoreKey,
+    verifier: Option<Verifier>,
+}
+
+impl Identity {
+    /// The log that was named; `None` where the store's default is meant.
+    fn resolve(&self) -> Result<Option<Named>, OpenError> {
+        if let Some(manifest) = &self.manifest {
+            let key = self.key.unwrap_or_else(|| self.key_of(manifest));
+            let verifier = Verifier::new(key, manifest.clone())?;
+            return Ok(Some(Named {
+                key,
+                verifier: Some(verifier),
+            }));
+        }
+        let verifier = match (&self.key_pair, self.key) {
+            (None, None) => return Ok(None),
+            (None, Some(key)) => {
+                let compat = self
+                    .compat
+                    .then(|| Verifier::compat(PublicKey(*key.as_bytes())));
+                return Ok(Some(Named {
+                    key,
+                    verifier: compat,
+                }));
+            }
+            (Some(pair), None) => self.of_pair(pair)?,
+            (Some(pair), Some(key)) => {
+                let manifest = Manifest::single(pair.public_key());
+                match Verifier::new(key, manifest) {
+                    Ok(verifier) => verifier,
+                    // A signer among others, perhaps: the stored manifest will tell.
+                    Err(ManifestError::OtherKey) => {
+                        return Ok(Some(Named {
+                            key,
+                            verifier: None,
+                        }));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        Ok(Some(Named {
+            key: verifier.key(),
+            verifier: Some(verifier),
+        }))
+    }
+
+    fn key_of(&self, manifest: &Manifest) -> CoreKey {
+        match manifest.signers.as_slice() {
+            [only] if self.compat => CoreKey(*only.public_key.as_bytes()),
+            _ => manifest.key(),
+        }
+    }
+
+    fn of_pair(&self, pair: &KeyPair) -> Result<Verifier, OpenError> {
+        if self.compat {
+            return Ok(Verifier::compat(pair.public_key()));
+        }
+        Ok(Verifier::from_manifest(Manifest::single(
+            pair.public_key(),
+        ))?)
+    }
+}
+
+impl Opening {
+    /// Opens or makes the log. Blocks where its store does.
+    pub(crate) fn run(mut self) -> Result<Arc<Core>, OpenError> {
+        let (store, owns_store) = self.storage.clone().into_store()?;
+        let (log, key) = match self.find_or_create(&*store) {
+            Ok(found) => found,
+            Err(error) => {
+                if owns_store {
+                    // Nobody will use it; what went wrong before says more.
+                    store.close().ok();
+                }
+                return Err(error);
+            }
+        };
+        let auth = log.auth()?;
+        let authority = self.authority(&*log, &auth, &*store)?;
+        let writer = self.writer(&auth, &authority, &*store)?;
+        let view = View::new(log.head()?, log.bitfield()?, authority);
+        let encrypted = self.mark_encrypted(&*log, &*store, &auth, &view)?;
+        Ok(Arc::new(Core {
+            key,
+            discovery_key: key.discovery_key(),
+            writer,
+            encrypted,
+            store,
+            owns_store,
+            log,
+            durability: self.durability,
+            runtime: self.runtime,
+            lane: Arc::new(Lane::default()),
+            view: ViewCell::new(view),
+            hub: Hub::default(),
+            watchers: Watchers::default(),
+            handles: Mutex::default(),
+            gate: Gate::default(),
+        }))
+    }
+
+    fn find_or_create(
+        &mut self,
+        store: &dyn Store,
+    ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
+        let mut named = self.identity.resolve()?;
+        let discovery_key = match &named {
+            Some(named) => Some(named.key.discovery_key()),
+            None => store.default_core()?,
+        };
+        if let Some(found) = discovery_key
+            .map(|key| store.open_core(&key))
+            .transpose()?
+            .flatten()
+        {
+            let key = found.auth()?.key;
+            return Ok((found, key));
+        }
+        let may_create = self.if_missing == IfMissing::Create;
+        if !may_create || store.access() == Access::ReadOnly {
+            return Err(OpenError::Missing {
+                key: named.map(|named| named.key),
+            });
+        }
+        if named.is_none() {
+            self.identity.key_pair = Some(random_key_pair()?);
+            named = self.identity.resolve()?;
+        }
+        let named = named.ok_or(OpenError::Missing { key: None })?;
+        let key = named.key;
+        let log = self.create(store, named)?;
+        if store.default_core()?.is_none() {
+            store.set_default_core(&key.discovery_key())?;
+        }
+        Ok((log, key))
+    }
+
+    fn create(&self, store: &dyn Store, named: Named) -> Result<Arc<dyn CoreStore>, OpenError> {
+        let verifier = named.verifier;
+        let auth = Auth {
+            key: named.key,
+            manifest: verifier.as_ref().and_then(Verifier::manifest).cloned(),
+            secret_key: self.identity.key_pair.as_ref().map(KeyPair::secret_key),
+            encryption: self.cipher.as_ref().map(|cipher| cipher.scheme()),
+            compat: verifier.as_ref().is_some_and(Verifier::is_compat),
+        };
+        Ok(store.create_core(CoreRecord {
+            discovery_key: named.key.discovery_key(),
+            auth,
+        })?)
+    }
+
+    /// Who may sign: as stored, or as the builder was told, which is then stored.
+    fn authority(
+        &self,
+        log: &dyn CoreStore,
+        auth: &Auth,
+        store: &dyn Store,
+    ) -> Result<Authority, OpenError> {
+        if auth.compat {
+            return Ok(Verifier::compat(PublicKey(*auth.key.as_bytes())).into());
+        }
+        if let Some(manifest) = &auth.manifest {
+            return Ok(Verifier::new(auth.key, manifest.clone())?.into());
+        }
+        let told = self.identity.resolve()?.and_then(|named| named.verifier);
+        let Some(verifier) = told.filter(|verifier| verifier.key() == auth.key) else {
+            return Ok(Authority::KeyOnly(auth.key));
+        };
+        if let (Some(manifest), Access::ReadWrite) = (verifier.manifest(), store.access()) {
+            let mut batch = Batch::new();
+            batch.set_manifest(manifest.clone());
+            log.commit(batch, Durability::Os)?.wait()?;
+        }
+        Ok(verifier.into())
+    }
+
+    /// Notes in the store that the log is encrypted, where it does not say so yet; says whether it is.
+    fn mark_encrypted(
+        &self,
+        log: &dyn CoreStore,
+        store: &dyn Store,
+        auth: &Auth,
+        view: &View,
+    ) -> Result<bool, OpenError> {
+        let key = auth.key;
+        let given = self.cipher.as_ref().map(|cipher| cipher.scheme());
+        match (auth.encryption, given) {
+            (stored, None) => return Ok(stored.is_some()),
+            (Some(stored), Some(given)) if stored == given => return Ok(true),
+            (Some(_), Some(_)) => return Err(OpenError::OtherEncryption { key }),
+            // Its writer here has written plain text.
+            (None, Some(_)) if auth.secret_key.is_some() && view.head.length() > Length::ZERO => {
+                return Err(OpenError::NotEncrypted { key });
+            }
+            (None, Some(given)) if store.access() == Access::ReadWrite => {
+                let mut batch = Batch::new();
+                batch.set_encryption(given);
+                log.commit(batch, Durability::Os)?.wait()?;
+            }
+            (None, Some(_)) => {}
+        }
+        Ok(true)
+    }
+
+    /// The key pair that signs: the one given, else the one stored.
+    fn writer(
+        &self,
+        auth: &Auth,
+        authority: &Authority,
+        store: &dyn Store,
+    ) -> Result<Option<KeyPair>, OpenError> {
+        let key = auth.key;
+        let stored = auth.secret_key.as_ref().map(|secret: &SecretKey| {
+            KeyPair::from_secret_key(secret).map_err(|_| OpenError::SecretKey { key })
+        });
+        let Some(pair) = self
+            .identity
+            .key_pair
+            .clone()
+            .map(Ok)
+            .or(stored)
+            .transpose()?
+        else {
+            return Ok(None);
+        };
+        let public_key = pair.public_key();
+        let tree = Head::empty().signed_tree();
+        let signs = authority
+            .verifier()
+            .is_some_and(|verifier| verifier.signable(&public_key, &tree).is_ok());
+        if !signs {
+            return Err(OpenError::NotASigner { key, public_key });
+        }
+        Ok((store.access() == Access::ReadWrite).then_some(pair))
+    }
+}
+
+fn random_key_pair() -> Result<KeyPair, OpenError> {
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    getrandom::getrandom(&mut *seed).map_err(OpenError::Randomness)?;
+    Ok(KeyPair::from_seed(&seed))
+}

@@ -1,0 +1,147 @@
+//! Commit and publish: the only way in which a log changes, and the only writer of its view.
+//!
+//! Both happen in one synchronous step that owns the lane. Where a commit has to wait for the device,
+//! that step runs as a job of its own: a future dropped before it begins abandons the write, one
+//! dropped later loses the answer and nothing else.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hc_merkle::{Change, Fork, Length};
+use hc_replicator::Published;
+use hc_storage::{Batch, Durability, StorageError};
+
+use super::Core;
+use super::lane::Guard;
+use crate::event::Event;
+use crate::view::View;
+
+/// A change that is ready to be written: what goes to the store, and the view once it is there.
+pub(crate) struct Staged {
+    pub(crate) batch: Batch,
+    pub(crate) next: View,
+    pub(crate) published: Published,
+}
+
+impl Staged {
+    /// Nothing yet, on top of `view`.
+    pub(crate) fn on(view: &View) -> Self {
+        Self {
+            batch: Batch::new(),
+            next: view.clone(),
+            published: Published::default(),
+        }
+    }
+
+    /// Adds what follows from a change whose nodes, blocks and head are in the batch.
+    pub(crate) fn gain(&mut self, change: &Change) {
+        if let Some(head) = change.head() {
+            self.next.head = head.clone();
+        }
+        for range in runs(change.blocks().iter().map(|(index, _)| index.get())) {
+            self.next.have.set_range(range.clone());
+            self.published.gained.push(range);
+        }
+        let contiguous = self.next.have.first_unset(self.next.contiguous.get());
+        self.next.contiguous = Length::new(contiguous);
+    }
+}
+
+/// Neighbours joined, in the order given.
+fn runs(indexes: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for index in indexes {
+        let after = index.saturating_add(1);
+        match runs.last_mut() {
+            Some(run) if run.end == index => run.end = after,
+            _ => runs.push(index..after),
+        }
+    }
+    runs
+}
+
+impl Core {
+    /// Commits and publishes. At [`Durability::Disk`] on a thread that may block, else right here.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        guard: Guard,
+        staged: Staged,
+        level: Durability,
+    ) -> Result<(), CommitError> {
+        if level < Durability::Disk {
+            return self.commit_now(guard, staged, level);
+        }
+        let core = self.clone();
+        let job = move || core.commit_now(guard, staged, level);
+        self.block_on_disk(job)
+            .await
+            .unwrap_or(Err(CommitError::InDoubt))
+    }
+
+    /// Commits, waits for the device if that is asked for, publishes, releases the lane.
+    pub(crate) fn commit_now(
+        &self,
+        guard: Guard,
+        staged: Staged,
+        level: Durability,
+    ) -> Result<(), CommitError> {
+        let ticket = self.log.commit(staged.batch, level)?;
+        if let Err(error) = ticket.wait() {
+            // The store shows the batch, the device may not have it.
+            guard.poison();
+            return Err(error.into());
+        }
+        self.publish(staged.next, &staged.published);
+        drop(guard);
+        Ok(())
+    }
+
+    /// Makes a committed state the one that everybody sees. Only for who holds the lane.
+    pub(super) fn publish(&self, next: View, change: &Published) {
+        let before = self.view.load();
+        let next = Arc::new(next);
+        self.view.store(next.clone());
+        self.watchers.publish(next.state());
+        self.announce(&before, &next, change);
+    }
+
+    fn announce(&self, before: &View, after: &View, change: &Published) {
+        let at = |view: &View| -> (Fork, Length) { (view.head.fork(), view.head.length()) };
+        if let Some(length) = change.truncated {
+            self.hub.emit(&Event::Truncate {
+                length,
+                fork: after.head.fork(),
+            });
+        } else if at(before) != at(after) {
+            self.hub.emit(&Event::Append {
+                length: after.head.length(),
+            });
+        }
+    }
+}
+
+/// Why a change was not stored.
+#[derive(Debug)]
+pub(crate) enum CommitError {
+    /// The store refused; the log is as it was.
+    Storage(StorageError),
+    /// Whether it was stored is unknown.
+    InDoubt,
+}
+
+impl From<StorageError> for CommitError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_joined() {
+        assert_eq!(runs([3, 4, 5, 9, 1, 2].into_iter()), [3..6, 9..10, 1..3]);
+        assert!(runs(std::iter::empty()).is_empty());
+    }
+}

@@ -1,0 +1,233 @@
+//! One error for each operation: what went wrong, with what, and whose doing it was.
+
+use hc_merkle::manifest::ManifestError;
+use hc_merkle::{BlockIndex, CoreKey, PublicKey, SignError};
+use hc_storage::StorageError;
+use thiserror::Error;
+
+use crate::core::lane::LaneError;
+use crate::encryption::EncryptionError;
+use crate::limits::MAX_BLOCK_BYTES;
+
+/// Why a log was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store did not open.
+    #[error(transparent)]
+    Store(#[from] hc_storage::OpenError),
+    /// The store refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The store has no such log, and none was to be created.
+    #[error("the store has no log {}", key.map_or_else(|| "yet".to_owned(), |key| format!("{key:?}")))]
+    Missing {
+        /// Which was asked for, if any was.
+        key: Option<CoreKey>,
+    },
+    /// The manifest is invalid, or another log's.
+    #[error("manifest: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The key pair may not sign for this log.
+    #[error("{public_key:?} may not sign for log {key:?}")]
+    NotASigner {
+        /// The log.
+        key: CoreKey,
+        /// Whose key it is.
+        public_key: PublicKey,
+    },
+    /// The secret key in the store is not one.
+    #[error("the stored secret key of log {key:?} is damaged")]
+    SecretKey {
+        /// The log.
+        key: CoreKey,
+    },
+    /// The log was encrypted by another scheme than the one that was given.
+    #[error("log {key:?} is encrypted by another scheme")]
+    OtherEncryption {
+        /// The log.
+        key: CoreKey,
+    },
+    /// The log has blocks of plain text, so that none can be encrypted.
+    #[error("log {key:?} is not encrypted")]
+    NotEncrypted {
+        /// The log.
+        key: CoreKey,
+    },
+    /// An option was set twice, or together with one that excludes it.
+    #[error("option `{option}` was set twice, or with another that excludes it")]
+    Contradiction {
+        /// Which.
+        option: &'static str,
+    },
+    /// Without the feature `async-std`, the builder has to be given a runtime.
+    #[error("no runtime was given, and the feature `async-std` is off")]
+    NoRuntime,
+    /// The operating system gave no randomness for a new key.
+    #[error("no randomness for a new key: {0}")]
+    Randomness(getrandom::Error),
+    /// The job that opened the store did not end.
+    #[error("opening was interrupted")]
+    Interrupted,
+}
+
+/// Why nothing was appended. Every error leaves the log as it was, but for
+/// [`InDoubt`](Self::InDoubt).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// There is no secret key for this log here, or the store is read-only.
+    #[error("the log is not writable here")]
+    NotWritable,
+    /// The log is encrypted, and this handle has no key for it.
+    #[error("the log is encrypted, and its encryption key was not given")]
+    EncryptionKeyMissing,
+    /// A block is too large to be sent to peers.
+    #[error("block {position} of the batch has {bytes} bytes, the limit is {MAX_BLOCK_BYTES}")]
+    BlockTooLarge {
+        /// Which of the blocks appended together, from 0.
+        position: usize,
+        /// Its bytes, as they would be stored.
+        bytes: usize,
+    },
+    /// A block was not encrypted.
+    #[error("encryption: {0}")]
+    Encryption(#[from] EncryptionError),
+    /// The log would have more blocks or bytes than can be counted.
+    #[error(transparent)]
+    TooLong(hc_merkle::AppendError),
+    /// There was no signature.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The handle was closed.
+    #[error("the log is closed")]
+    Closed,
+    /// A write, this or an earlier one, ended without saying whether it was stored: open the log
+    /// again to know.
+    #[error("a write ended in doubt; open the log again")]
+    InDoubt,
+    /// The store refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why there is no block.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GetError {
+    /// The block is not stored here, and was not to be waited for.
+    #[error("block {index} is not stored here")]
+    NotLocal {
+        /// Which.
+        index: BlockIndex,
+    },
+    /// The time to wait is over.
+    #[error("block {index} did not arrive in time")]
+    TimedOut {
+        /// Which.
+        index: BlockIndex,
+    },
+    /// The log was cut below the block while it was waited for.
+    #[error("block {index} was truncated")]
+    Truncated {
+        /// Which.
+        index: BlockIndex,
+    },
+    /// The store says that it has the block, and does not.
+    #[error("block {index} is missing from the store")]
+    Lost {
+        /// Which.
+        index: BlockIndex,
+    },
+    /// The block was not decrypted.
+    #[error("block {index}: {source}")]
+    Encryption {
+        /// Which.
+        index: BlockIndex,
+        /// Why.
+        source: EncryptionError,
+    },
+    /// The handle was closed.
+    #[error("the log is closed")]
+    Closed,
+    /// The store refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a download ended before all blocks were here.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DownloadError {
+    /// The time to wait is over. What arrived is stored.
+    #[error("the download did not end in time")]
+    TimedOut,
+    /// The log was cut below a block of the list.
+    #[error("the log was truncated below what was asked for")]
+    Truncated,
+    /// The handle was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Why an update did not come to an end.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The time to wait is over.
+    #[error("peers did not answer in time")]
+    TimedOut,
+    /// The handle was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Why there are no facts about the log.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InfoError {
+    /// The store refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why what another process wrote was not taken in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The handle was closed.
+    #[error("the log is closed")]
+    Closed,
+    /// An earlier write ended in doubt.
+    #[error("a write ended in doubt; open the log again")]
+    InDoubt,
+    /// The store refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The job that read the store did not end.
+    #[error("reading was interrupted")]
+    Interrupted,
+}
+
+/// What the store said when the log was closed. It is closed all the same.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct CloseError(#[from] pub(crate) StorageError);
+
+impl From<LaneError> for AppendError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Closed => Self::Closed,
+            LaneError::Poisoned => Self::InDoubt,
+        }
+    }
+}
+
+impl From<LaneError> for RefreshError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Closed => Self::Closed,
+            LaneError::Poisoned => Self::InDoubt,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What happens to a log, as a stream, and what state it is in, as a watch.
+//!
+//! Events are bounded: a slow subscriber loses the oldest and is told how many. The watch coalesces:
+//! it yields the latest state, however many there were in between. Nothing in this crate depends on
+//! either being read.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+use hc_merkle::{BlockIndex, ByteLength, Fork, Length};
+
+use crate::limits::MAX_EVENTS_WAITING;
+use crate::replicate::Peer;
+use crate::sync::Mutex;
+
+/// Something that happened to a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The log grew: by an append here, or by a longer head that a peer proved, before its blocks
+    /// are here.
+    Append {
+        /// Blocks in the log now.
+        length: Length,
+    },
+    /// The log was cut.
+    Truncate {
+        /// Blocks that the old log and the new one share.
+        length: Length,
+        /// The fork it is on now.
+        fork: Fork,
+    },
+    /// A peer that knows the key is connected.
+    PeerAdd(Peer),
+    /// A peer is gone.
+    PeerRemove(Peer),
+    /// A block is about to be sent.
+    Upload {
+        /// Which.
+        index: BlockIndex,
+        /// Its bytes, as stored.
+        byte_length: ByteLength,
+        /// To whom.
+        peer: Peer,
+    },
+    /// A block was verified and stored.
+    Download {
+        /// Which.
+        index: BlockIndex,
+        /// Its bytes, as stored.
+        byte_length: ByteLength,
+        /// From whom.
+        peer: Peer,
+    },
+    /// The subscriber was too slow: so many events before the next one are lost.
+    Lagged(u64),
+    /// The log was closed. The last event.
+    Close,
+}
+
+/// Where the subscribers of one log are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    subscribers: Mutex<Vec<Weak<Mutex<Queue>>>>,
+    /// Length of the list, so that nothing is locked or built where nobody listens.
+    count: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Event>,
+    lost: u64,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+impl Hub {
+    pub(crate) fn subscribe(&self) -> Events {
+        let queue = Arc::new(Mutex::new(Queue::default()));
+        let mut subscribers = self.subscribers.lock();
+        subscribers.retain(|one| one.strong_count() > 0);
+        subscribers.push(Arc::downgrade(&queue));
+        self.count.store(subscribers.len(), Ordering::Release);
+        Events { queue }
+    }
+
+    /// Whether an event would be heard.
+    pub(crate) fn heard(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn emit(&self, event: &Event) {
+        if !self.heard() {
+            return;
+        }
+        let mut woken = Vec::new();
+        {
+            let mut subscribers = self.subscribers.lock();
+            subscribers.retain(|one| {
+                let Some(queue) = one.upgrade() else {
+                    return false;
+                };
+                woken.extend(queue.lock().push(event));
+                true
+            });
+            self.count.store(subscribers.len(), Ordering::Release);
+        }
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Queue {
+    fn push(&mut self, event: &Event) -> Option<Waker> {
+        if self.ended {
+            return None;
+        }
+        if self.waiting.len() >= MAX_EVENTS_WAITING {
+            self.waiting.pop_front();
+            self.lost = self.lost.saturating_add(1);
+        }
+        self.ended = *event == Event::Close;
+        self.waiting.push_back(event.clone());
+        self.waker.take()
+    }
+}
+
+/// A subscription: a stream that ends after [`Event::Close`].
+#[must_use = "a subscription that is dropped hears nothing"]
+pub struct Events {
+    queue: Arc<Mutex<Queue>>,
+}
+
+impl Events {
+    /// The next event; `None` after [`Event::Close`].
+    pub async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// An event that has already happened, without waiting.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.queue.lock().pop()
+    }
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Event> {
+        match std::mem::take(&mut self.lost) {
+            0 => self.waiting.pop_front(),
+            lost => Some(Event::Lagged(lost)),
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut queue = self.queue.lock();
+        if let Some(event) = queue.pop() {
+            return Poll::Ready(Some(event));
+        }
+        if queue.ended {
+            return Poll::Ready(None);
+        }
+        queue.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+/// The state of a log at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Blocks in the log, stored here or not.
+    pub length: Length,
+    /// Blocks stored here without a gap from the first.
+    pub contiguous_length: Length,
+    /// Bytes in all blocks, as stored.
+    pub byte_length: ByteLength,
+    /// How often the log was truncated.
+    pub fork: Fork,
+}
+
+/// The latest state of a log, whenever it has changed: a stream that begins with the present state
+/// and ends when the log is closed.
+#[must_use = "a watch does nothing unless polled"]
+pub struct Watch {
+    pub(crate) slot: Arc<Mutex<WatchSlot>>,
+}
+
+/// The newest state that the watcher has not seen.
+#[derive(Debug, Default)]
+pub(crate) struct WatchSlot {
+    unseen: Option<State>,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+/// The watchers of one log.
+#[derive(Debug, Default)]
+pub(crate) struct Watchers(Mutex<Vec<Weak<Mutex<WatchSlot>>>>);
+
+impl Watchers {
+    pub(crate) fn watch(&self, now: State, ended: bool) -> Watch {
+        let slot = WatchSlot {
+            unseen: Some(now),
+            ended,
+            waker: None,
+        };
+        let slot = Arc::new(Mutex::new(slot));
+        let mut watchers = self.0.lock();
+        watchers.retain(|one| one.strong_count() > 0);
+        watchers.push(Arc::downgrade(&slot));
+        Watch { slot }
+    }
+
+    pub(crate) fn publish(&self, state: State) {
+        self.each(|slot| slot.unseen = Some(state));
+    }
+
+    pub(crate) fn end(&self) {
+        self.each(|slot| slot.ended = true);
+    }
+
+    fn each(&self, mut apply: impl FnMut(&mut WatchSlot)) {
+        let mut woken = Vec::new();
+        self.0.lock().retain(|one| {
+            let Some(slot) = one.upgrade() else {
+                return false;
+            };
+            let mut slot = slot.lock();
+            apply(&mut slot);
+            woken.extend(slot.waker.take());
+            true
+        });
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Watch {
+    /// Waits for a state that has not been seen yet; `None` once the log is closed.
+    pub async fn next(&mut self) -> Option<State> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Watch {
+    type Item = State;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<State>> {
+        let mut slot = self.slot.lock();
+        if let Some(state) = slot.unseen.take() {
+            return Poll::Ready(Some(state));
+        }
+        if slot.ended {
+            return Poll::Ready(None);
+        }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::block_on;
+
+    use super::*;
+
+    fn append(length: u64) -> Event {
+        Event::Append {
+            length: Length::new(length),
+        }
+    }
+
+    #[test]
+    fn the_oldest_events_go_first_and_are_counted() {
+        let hub = Hub::default();
+        let mut events = hub.subscribe();
+        let over = MAX_EVENTS_WAITING as u64 + 3;
+        (0..over).for_each(|length| hub.emit(&append(length)));
+        assert_eq!(events.try_next(), Some(Event::Lagged(3)));
+        for length in 3..over {
+            assert_eq!(events.try_next(), Some(append(length)));
+        }
+        assert_eq!(events.try_next(), None);
+    }
+
+    #[test]
+    fn a_queue_filled_to_its_limit_loses_nothing() {
+        let hub = Hub::default();
+        let mut events = hub.subscribe();
+        (0..MAX_EVENTS_WAITING as u64).for_each(|length| hub.emit(&append(length)));
+        assert_eq!(events.try_next(), Some(append(0)));
+    }
+
+    #[test]
+    fn events_end_after_close() {
+        let hub = Hub::default();
+        let mut events = hub.subscribe();
+        hub.emit(&append(1));
+        hub.emit(&Event::Close);
+        hub.emit(&append(2));
+        assert_eq!(block_on(events.next()), Some(append(1)));
+        assert_eq!(block_on(events.next()), Some(Event::Close));
+        assert_eq!(block_on(events.next()), None);
+    }
+
+    #[test]
+    fn a_dropped_subscription_is_forgotten() {
+        let hub = Hub::default();
+        drop(hub.subscribe());
+        hub.emit(&append(1));
+        assert!(!hub.heard());
+    }
+
+    #[test]
+    fn a_watch_yields_the_present_then_only_the_latest() {
+        let state = |length| State {
+            length: Length::new(length),
+            contiguous_length: Length::ZERO,
+            byte_length: ByteLength::ZERO,
+            fork: Fork::ZERO,
+        };
+        let watchers = Watchers::default();
+        let mut watch = watchers.watch(state(0), false);
+        assert_eq!(block_on(watch.next()), Some(state(0)));
+        watchers.publish(state(1));
+        watchers.publish(state(2));
+        assert_eq!(block_on(watch.next()), Some(state(2)));
+        watchers.publish(state(3));
+        watchers.end();
+        assert_eq!(block_on(watch.next()), Some(state(3)));
+        assert_eq!(block_on(watch.next()), None);
+    }
+}

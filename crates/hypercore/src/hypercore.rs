@@ -1,0 +1,439 @@
+//! The handle that people use: one session on one log.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hc_merkle::{
+    Authority, BlockIndex, ByteLength, CoreKey, DiscoveryKey, Fork, Head, Length, Manifest,
+};
+use hc_storage::Durability;
+
+use crate::builder::Builder;
+use crate::cipher::Cipher;
+use crate::core::Core;
+use crate::error::{AppendError, CloseError, InfoError, RefreshError};
+use crate::event::{Events, State, Watch};
+use crate::info::Info;
+use crate::read::Get;
+use crate::rt::BoxFuture;
+use crate::storage::Storage;
+use crate::sync::Gate;
+use crate::view::View;
+
+/// A log.
+///
+/// A handle is cheap to clone; each clone is a session of its own on the same log, which ends when it
+/// is [closed](Self::close) or dropped. All methods take `&self` and may be called from many threads.
+pub struct Hypercore {
+    pub(crate) core: Arc<Core>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) cipher: Option<Arc<Cipher>>,
+}
+
+impl Hypercore {
+    /// Begins to open a log that is kept in `storage`.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use hypercore::{Hypercore, Storage};
+    ///
+    /// let log = Hypercore::builder(Storage::memory()).open().await?;
+    /// assert!(log.is_writable());
+    /// # Ok::<(), hypercore::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn builder(storage: Storage) -> Builder {
+        Builder::new(storage)
+    }
+
+    pub(crate) fn new(core: Arc<Core>, cipher: Option<Arc<Cipher>>) -> Self {
+        let gate = core.attach();
+        Self { core, gate, cipher }
+    }
+
+    /// What names the log. Whoever knows it may read the log; whoever is told it can verify it.
+    #[must_use]
+    pub fn key(&self) -> CoreKey {
+        self.core.key
+    }
+
+    /// What the log may be announced under without giving its key away.
+    #[must_use]
+    pub fn discovery_key(&self) -> DiscoveryKey {
+        self.core.discovery_key
+    }
+
+    /// The key as people write it, in z-base-32.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.core.key.to_z32()
+    }
+
+    /// Who may sign; `None` in compat mode, and on a reader until a peer has told it.
+    #[must_use]
+    pub fn manifest(&self) -> Option<Manifest> {
+        self.core
+            .view
+            .load()
+            .authority
+            .verifier()?
+            .manifest()
+            .cloned()
+    }
+
+    /// Blocks in the log, stored here or not.
+    #[must_use]
+    pub fn length(&self) -> Length {
+        self.core.view.load().head.length()
+    }
+
+    /// Blocks stored here without a gap from the first.
+    #[must_use]
+    pub fn contiguous_length(&self) -> Length {
+        self.core.view.load().contiguous
+    }
+
+    /// Bytes in all blocks, without what encryption adds where the handle can decrypt.
+    #[must_use]
+    pub fn byte_length(&self) -> ByteLength {
+        self.plain_length(&self.core.view.load())
+    }
+
+    /// Bytes that encryption adds to each block; 0 where the handle cannot decrypt.
+    fn padding(&self, view: &View) -> u64 {
+        let cipher = self.cipher.as_ref();
+        cipher.map_or(0, |cipher| cipher.padding(&view.authority))
+    }
+
+    fn plain_length(&self, view: &View) -> ByteLength {
+        let added = self.padding(view).saturating_mul(view.head.length().get());
+        ByteLength::new(view.head.byte_length().get().saturating_sub(added))
+    }
+
+    /// How often the log was truncated.
+    #[must_use]
+    pub fn fork(&self) -> Fork {
+        self.core.view.load().head.fork()
+    }
+
+    /// Length, contiguous length, bytes and fork of one moment.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.core.view.load().state()
+    }
+
+    /// Whether this handle can append.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.core.writer.is_some() && !self.gate.is_closed()
+    }
+
+    /// Whether this handle was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    /// Appends a block: a future that gives the state after it.
+    ///
+    /// Appends take effect in the order in which they are first polled. Dropping the future before it
+    /// ended leaves the block appended or not, but never memory and disk apart.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// let appended = log.append("hello").await?;
+    /// assert_eq!(appended.length.get(), 1);
+    /// # Ok::<(), hypercore::AppendError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn append(&self, block: impl IntoBlock) -> Append {
+        self.append_blocks(vec![block.into_block()])
+    }
+
+    /// Appends blocks together: all of them, under one signature, or none.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// let appended = log.append_batch(["a", "b", "c"]).await?;
+    /// assert_eq!(appended.length.get(), 3);
+    /// # Ok::<(), hypercore::AppendError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn append_batch<B: IntoBlock>(&self, blocks: impl IntoIterator<Item = B>) -> Append {
+        self.append_blocks(blocks.into_iter().map(IntoBlock::into_block).collect())
+    }
+
+    fn append_blocks(&self, blocks: Vec<Bytes>) -> Append {
+        let level = self.core.durability;
+        Append {
+            core: self.core.clone(),
+            gate: self.gate.clone(),
+            cipher: self.cipher.clone(),
+            blocks,
+            level,
+        }
+    }
+
+    /// Reads a block: a future that gives its bytes, verified.
+    pub fn get(&self, index: u64) -> Get {
+        Get::new(self, BlockIndex::new(index))
+    }
+
+    /// Whether all blocks of a range are stored here. True for an empty range; a range without an end
+    /// goes to the end of the log.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// # log.append("hello").await.unwrap();
+    /// assert!(log.has(0..1));
+    /// assert!(!log.has(0..2));
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn has(&self, range: impl RangeBounds<u64>) -> bool {
+        let view = self.core.view.load();
+        let range = crate::read::bounds(&range);
+        let end = range.end.unwrap_or_else(|| view.head.length().get());
+        range.start >= end || !view.have.any_unset(range.start..end)
+    }
+
+    /// How many blocks of a range are stored here.
+    #[must_use]
+    pub fn count(&self, range: impl RangeBounds<u64>) -> u64 {
+        let view = self.core.view.load();
+        let range = crate::read::bounds(&range);
+        let end = range.end.unwrap_or(u64::MAX).min(view.head.length().get());
+        view.have.count(range.start..end.max(range.start))
+    }
+
+    /// The first block of a range that is not stored here, up to the end of the log.
+    #[must_use]
+    pub fn first_missing(&self, range: impl RangeBounds<u64>) -> Option<BlockIndex> {
+        let view = self.core.view.load();
+        let range = crate::read::bounds(&range);
+        let end = range.end.unwrap_or_else(|| view.head.length().get());
+        let first = view.have.first_unset(range.start);
+        (first < end).then(|| BlockIndex::new(first))
+    }
+
+    /// Facts about the log.
+    ///
+    /// # Errors
+    /// [`InfoError`] where the store can not be read.
+    pub fn info(&self) -> Result<Info, InfoError> {
+        let view = self.core.view.load();
+        Ok(Info {
+            key: self.core.key,
+            discovery_key: self.core.discovery_key,
+            length: view.head.length(),
+            contiguous_length: view.contiguous,
+            stored: Length::new(view.have.count(0..view.head.length().get())),
+            byte_length: self.plain_length(&view),
+            fork: view.head.fork(),
+            padding: self.padding(&view),
+            writable: self.is_writable(),
+            encrypted: self.core.encrypted,
+            tree_hash: view.head.tree_hash(),
+            storage: self.core.store.usage()?,
+        })
+    }
+
+    /// The present head of the log: length, roots, signature.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.core.view.load().head.clone()
+    }
+
+    /// Who may sign, as far as it is known: what a proof of this log is verified by.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        (*self.core.view.load().authority).clone()
+    }
+
+    /// What happens to the log from now on. See [`Event`](crate::Event).
+    pub fn events(&self) -> Events {
+        self.core.hub.subscribe()
+    }
+
+    /// The state of the log now, and then whenever it has changed.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// let mut watch = log.watch();
+    /// assert_eq!(watch.next().await.unwrap().length.get(), 0);
+    /// log.append_batch(["a", "b"]).await?;
+    /// assert_eq!(watch.next().await.unwrap().length.get(), 2);
+    /// # Ok::<(), hypercore::AppendError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn watch(&self) -> Watch {
+        self.core
+            .watchers
+            .watch(self.state(), self.core.gate.is_closed())
+    }
+
+    /// On a store that is read beside its writer: takes in what was written since, and says whether
+    /// there was anything.
+    ///
+    /// # Errors
+    /// [`RefreshError`].
+    pub async fn refresh(&self) -> Result<bool, RefreshError> {
+        if self.gate.is_closed() {
+            return Err(RefreshError::Closed);
+        }
+        self.core.refresh().await
+    }
+
+    /// Closes this handle: whatever waits on it ends with `Closed`. If no other handle of the log is
+    /// open, closes the log: connections let it go, and its store is closed if it was opened for it.
+    /// Closing twice is no error.
+    ///
+    /// # Errors
+    /// [`CloseError`] where the store could not bring everything to the disk; it is closed all the
+    /// same.
+    pub async fn close(&self) -> Result<(), CloseError> {
+        if self.gate.close() && !self.core.is_attached() {
+            self.core.close().await?;
+        }
+        Ok(())
+    }
+
+    /// Closes all handles of the log, and the log.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn close_all(&self) -> Result<(), CloseError> {
+        Ok(self.core.close().await?)
+    }
+}
+
+impl Clone for Hypercore {
+    /// Another session on the same log. Closed from the start if this one is.
+    fn clone(&self) -> Self {
+        let gate = self.core.attach();
+        if self.gate.is_closed() {
+            gate.close();
+        }
+        Self {
+            core: self.core.clone(),
+            gate,
+            cipher: self.cipher.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Hypercore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Hypercore")
+            .field("key", &self.key())
+            .field("length", &state.length)
+            .field("fork", &state.fork)
+            .field("writable", &self.is_writable())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a log stands after an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Blocks in the log.
+    pub length: Length,
+    /// Bytes in all blocks, as stored.
+    pub byte_length: ByteLength,
+}
+
+impl Appended {
+    pub(crate) fn at(head: &Head) -> Self {
+        Self {
+            length: head.length(),
+            byte_length: head.byte_length(),
+        }
+    }
+}
+
+/// An append that was asked for; see [`Hypercore::append`].
+#[derive(Debug)]
+#[must_use = "nothing is appended unless it is awaited"]
+pub struct Append {
+    core: Arc<Core>,
+    gate: Arc<Gate>,
+    cipher: Option<Arc<Cipher>>,
+    blocks: Vec<Bytes>,
+    level: Durability,
+}
+
+impl Append {
+    /// What the blocks have to survive before the append is acknowledged, instead of what the log was
+    /// opened with.
+    pub fn durability(mut self, level: Durability) -> Self {
+        self.level = level;
+        self
+    }
+
+    async fn run(self) -> Result<Appended, AppendError> {
+        let Self {
+            core,
+            gate,
+            cipher,
+            blocks,
+            level,
+        } = self;
+        core.append(&gate, cipher.as_deref(), blocks, level).await
+    }
+}
+
+impl IntoFuture for Append {
+    type Output = Result<Appended, AppendError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// What can become a block. Borrowed bytes are copied, owned ones are not.
+pub trait IntoBlock {
+    /// The block's bytes.
+    fn into_block(self) -> Bytes;
+}
+
+macro_rules! owned {
+    ($($type:ty),*) => {$(
+        impl IntoBlock for $type {
+            fn into_block(self) -> Bytes {
+                self.into()
+            }
+        }
+    )*};
+}
+owned!(Bytes, Vec<u8>, Box<[u8]>, String);
+
+impl IntoBlock for &[u8] {
+    fn into_block(self) -> Bytes {
+        Bytes::copy_from_slice(self)
+    }
+}
+
+impl<const N: usize> IntoBlock for &[u8; N] {
+    fn into_block(self) -> Bytes {
+        Bytes::copy_from_slice(self)
+    }
+}
+
+impl IntoBlock for &str {
+    fn into_block(self) -> Bytes {
+        Bytes::copy_from_slice(self.as_bytes())
+    }
+}
