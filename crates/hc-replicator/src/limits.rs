@@ -1,5 +1,5 @@
 //! Every bound on what a remote can make a machine hold or do. At the limit all is well; one above, the
-//! stated thing happens.
+//! stated thing happens. (Bounds on bits and windows are in [`hc_bitfield::limits`].)
 
 use core::time::Duration;
 
@@ -16,23 +16,6 @@ pub const INVALID_REQUESTS: u32 = 64;
 /// Refusals of one kind at which a peer is asked for nothing more. As the reference has it.
 pub const REFUSALS: u32 = 32;
 
-/// Windows of one size or another that a peer may want. One more, and it is told everything. As the
-/// reference has it.
-pub const REMOTE_WANTS: usize = 512;
-
-/// Sizes that a peer's windows may have. One more, and it is told everything. As the reference has it.
-pub const REMOTE_WANT_SIZES: usize = 4;
-
-/// Windows of which a peer may want any block. One more, and it is told everything. As the reference
-/// has it.
-pub const REMOTE_ANY_WANTS: usize = 16;
-
-/// The shortest window that is kept; shorter, and the peer is told everything. As the reference has it.
-pub const WANT_MIN: u64 = 32;
-
-/// The longest window that is answered; longer is ignored. As the reference has it.
-pub const WANT_MAX: u64 = 2_097_152;
-
 /// Wants of one peer that wait for room in its outbox. One more is a fault.
 pub const UNANSWERED_WANTS: usize = 512;
 
@@ -40,14 +23,21 @@ pub const UNANSWERED_WANTS: usize = 512;
 /// peer gets no answer. (The reference can be made to ask without end.)
 pub const WANT_REPEAT: Duration = Duration::from_secs(1);
 
-/// Windows that we want from one peer. For one more, another is given up. As the reference has it.
-pub const LOCAL_WANTS: usize = 512;
+/// Windows for which it is remembered when they were answered. At the limit all are forgotten.
+pub const WANTS_REMEMBERED: usize = 1024;
 
-/// Blocks in a window that we want.
-pub const WANT_WINDOW: u64 = 2_097_152;
+/// Windows that are asked for at once when there is nothing else to ask a peer for.
+pub const WANTS_PER_PASS: usize = 3;
 
-/// Words in one bitfield message: the bits of one window.
-pub const BITFIELD_WORDS: usize = 65_536;
+/// Ranges that are looked at when a peer can be asked for more. As the reference has it.
+pub const RANGES_PER_PASS: usize = 64;
+
+/// Blocks of a scattered range that are asked for one after the other: aligned, so that they share most
+/// of their paths. A power of two.
+pub const RUN: u64 = 64;
+
+/// Runs of blocks that came or went that are kept for a peer without room. More are rounded up.
+pub const BACKLOG_RUNS: usize = 1024;
 
 /// Numbers of cancelled requests that a peer has not acknowledged, with those under way. At the limit
 /// the peer is asked for nothing more until it answers.
@@ -60,9 +50,8 @@ pub const COPIES: usize = 3;
 /// it.
 pub const LAST_BLOCKS: u64 = 256;
 
-/// Pages of bits that are kept of what one peer has beyond its contiguous start; what would need more is
-/// not remembered.
-pub const REMOTE_PAGES: usize = 4096;
+/// Requests of others that are looked at when an idle peer could take one over.
+pub const HOTSWAPS_PER_PASS: usize = 64;
 
 /// How long the refusal of an invalid request is held back, by how many came before. As the reference
 /// has it.

@@ -1,0 +1,303 @@
+//! What our side asked for. Owns the demands and who waits for them; knows nothing of peers.
+
+mod range;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::ops::{Bound, Range as Span};
+
+use hc_bitfield::Bitfield;
+use hc_merkle::{Fork, Length};
+
+use crate::id::DemandId;
+use crate::input::Demand;
+use crate::local::LocalView;
+use crate::output::Outcome;
+
+pub(crate) use range::{Order, RangeDemand};
+
+/// A demand that has ended.
+pub(crate) type Ended = (DemandId, Outcome);
+
+#[derive(Debug, Default)]
+pub(crate) struct Demands {
+    kinds: BTreeMap<DemandId, Kind>,
+    /// Who waits for a block, by block.
+    blocks: BTreeMap<u64, Vec<Waiter>>,
+    /// Blocks that somebody waits for and that are not under way.
+    waiting: Bitfield,
+    ranges: BTreeMap<DemandId, RangeDemand>,
+    /// Every range by the first block that it lacks.
+    lacking: BTreeSet<(u64, DemandId)>,
+    /// Fork and length when it was asked.
+    upgrades: BTreeMap<DemandId, (Fork, Length)>,
+    /// Ranges without an end.
+    following: usize,
+    /// The range that was last looked at first.
+    turn: Option<DemandId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Block(u64),
+    Range,
+    Upgrade,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    id: DemandId,
+    /// The log spanned the block when it was asked for.
+    existed: bool,
+}
+
+impl Demands {
+    /// Takes up a demand; says how it ended if it has at once.
+    pub(crate) fn add(
+        &mut self,
+        id: DemandId,
+        what: Demand,
+        view: &LocalView,
+        under_way: impl Fn(u64) -> bool,
+    ) -> Option<Ended> {
+        let kind = match what {
+            Demand::Block(index) => {
+                let index = index.get();
+                if view.blocks.get(index) {
+                    return Some((id, Outcome::Available));
+                }
+                let existed = index < view.length.get();
+                self.blocks
+                    .entry(index)
+                    .or_default()
+                    .push(Waiter { id, existed });
+                if !under_way(index) {
+                    self.waiting.set(index);
+                }
+                Kind::Block(index)
+            }
+            Demand::Span(span) => {
+                return self.add_range(id, RangeDemand::span(span), view);
+            }
+            Demand::Blocks(blocks) => {
+                let blocks = blocks.into_iter().map(hc_merkle::BlockIndex::get);
+                return self.add_range(id, RangeDemand::list(blocks), view);
+            }
+            Demand::Upgrade => {
+                self.upgrades.insert(id, (view.fork, view.length));
+                Kind::Upgrade
+            }
+        };
+        self.kinds.insert(id, kind);
+        None
+    }
+
+    fn add_range(
+        &mut self,
+        id: DemandId,
+        mut range: RangeDemand,
+        view: &LocalView,
+    ) -> Option<Ended> {
+        if range.advance(&view.blocks) {
+            return Some((id, Outcome::Available));
+        }
+        self.following += usize::from(range.is_open());
+        self.lacking.insert((range.lacking(), id));
+        self.ranges.insert(id, range);
+        self.kinds.insert(id, Kind::Range);
+        None
+    }
+
+    /// Drops a demand. Returns the block that nobody asked for by itself any more, if there is one.
+    pub(crate) fn cancel(&mut self, id: DemandId) -> Option<u64> {
+        match self.kinds.remove(&id)? {
+            Kind::Block(index) => {
+                let waiters = self.blocks.get_mut(&index)?;
+                waiters.retain(|waiter| waiter.id != id);
+                if !waiters.is_empty() {
+                    return None;
+                }
+                self.blocks.remove(&index);
+                self.waiting.unset(index);
+                Some(index)
+            }
+            Kind::Range => {
+                self.remove_range(id);
+                None
+            }
+            Kind::Upgrade => {
+                self.upgrades.remove(&id);
+                None
+            }
+        }
+    }
+
+    fn remove_range(&mut self, id: DemandId) {
+        if let Some(range) = self.ranges.remove(&id) {
+            self.lacking.remove(&(range.lacking(), id));
+            self.following -= usize::from(range.is_open());
+        }
+    }
+
+    /// Blocks have come: ends what waited for them.
+    pub(crate) fn gained(&mut self, gained: Span<u64>, view: &LocalView, ended: &mut Vec<Ended>) {
+        let blocks: Vec<u64> = self
+            .blocks
+            .range(gained.clone())
+            .map(|(index, _)| *index)
+            .collect();
+        for index in blocks.into_iter().filter(|index| view.blocks.get(*index)) {
+            self.waiting.unset(index);
+            for waiter in self.blocks.remove(&index).unwrap_or_default() {
+                self.kinds.remove(&waiter.id);
+                ended.push((waiter.id, Outcome::Available));
+            }
+        }
+        let first = (gained.start, DemandId(0));
+        let touched: Vec<DemandId> = self
+            .lacking
+            .range(first..(gained.end, DemandId(0)))
+            .map(|(_, id)| *id)
+            .collect();
+        for id in touched {
+            self.advance(id, view, ended);
+        }
+    }
+
+    fn advance(&mut self, id: DemandId, view: &LocalView, ended: &mut Vec<Ended>) {
+        let Some(range) = self.ranges.get_mut(&id) else {
+            return;
+        };
+        self.lacking.remove(&(range.lacking(), id));
+        if range.advance(&view.blocks) {
+            self.following -= usize::from(range.is_open());
+            self.ranges.remove(&id);
+            self.kinds.remove(&id);
+            ended.push((id, Outcome::Available));
+        } else {
+            self.lacking.insert((range.lacking(), id));
+        }
+    }
+
+    /// Blocks are gone or the log was cut: ranges that spanned them want them again.
+    pub(crate) fn rewind(&mut self, view: &LocalView, ended: &mut Vec<Ended>) {
+        let ids: Vec<DemandId> = self.ranges.keys().copied().collect();
+        for id in ids {
+            if let Some(range) = self.ranges.get_mut(&id) {
+                self.lacking.remove(&(range.lacking(), id));
+                range.rewind();
+                self.lacking.insert((range.lacking(), id));
+            }
+            self.advance(id, view, ended);
+        }
+    }
+
+    /// The log was cut to `length`: ends what waited for a block that is no more.
+    pub(crate) fn truncated(&mut self, length: Length, ended: &mut Vec<Ended>) {
+        let cut: Vec<u64> = self
+            .blocks
+            .range(length.get()..)
+            .map(|(index, _)| *index)
+            .collect();
+        for index in cut {
+            let Some(waiters) = self.blocks.get_mut(&index) else {
+                continue;
+            };
+            let kinds = &mut self.kinds;
+            waiters.retain(|waiter| {
+                if waiter.existed {
+                    kinds.remove(&waiter.id);
+                    ended.push((waiter.id, Outcome::Gone));
+                }
+                !waiter.existed
+            });
+            if waiters.is_empty() {
+                self.blocks.remove(&index);
+                self.waiting.unset(index);
+            }
+        }
+    }
+
+    /// Ends the upgrades that the log as it is now satisfies.
+    pub(crate) fn upgraded(&mut self, view: &LocalView, ended: &mut Vec<Ended>) {
+        let kinds = &mut self.kinds;
+        self.upgrades.retain(|id, asked| {
+            let same = *asked == (view.fork, view.length);
+            if !same {
+                kinds.remove(id);
+                ended.push((*id, Outcome::Upgraded));
+            }
+            same
+        });
+    }
+
+    /// Ends all upgrades: nobody can give one.
+    pub(crate) fn unchanged(&mut self, ended: &mut Vec<Ended>) {
+        for (id, _) in core::mem::take(&mut self.upgrades) {
+            self.kinds.remove(&id);
+            ended.push((id, Outcome::Unchanged));
+        }
+    }
+
+    /// A block is under way.
+    pub(crate) fn started(&mut self, index: u64) {
+        self.waiting.unset(index);
+    }
+
+    /// A block is under way no longer, and has not come.
+    pub(crate) fn stopped(&mut self, index: u64) {
+        if self.blocks.contains_key(&index) {
+            self.waiting.set(index);
+        }
+    }
+
+    /// Blocks that somebody waits for and that are not under way.
+    pub(crate) fn waiting(&self) -> &Bitfield {
+        &self.waiting
+    }
+
+    /// One of those who wait for a block.
+    pub(crate) fn waiter(&self, index: u64) -> Option<DemandId> {
+        self.blocks.get(&index)?.first().map(|waiter| waiter.id)
+    }
+
+    /// Nothing is left to ask anybody for but a longer tree.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.ranges.is_empty() && self.waiting.is_empty()
+    }
+
+    pub(crate) fn wants_upgrade(&self) -> bool {
+        !self.upgrades.is_empty()
+    }
+
+    /// Whether there is a range that follows the log as it grows.
+    pub(crate) fn follows(&self) -> bool {
+        self.following > 0
+    }
+
+    /// Whether some range wants a block.
+    pub(crate) fn in_range(&self, index: u64) -> bool {
+        self.ranges.values().any(|range| range.contains(index))
+    }
+
+    pub(crate) fn range(&self, id: DemandId) -> Option<&RangeDemand> {
+        self.ranges.get(&id)
+    }
+
+    /// Up to `limit` ranges, beginning with another one each time.
+    pub(crate) fn ranges_in_turn(&mut self, limit: usize) -> Vec<DemandId> {
+        let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = self
+            .ranges
+            .range((after, Bound::Unbounded))
+            .map(|(id, _)| *id);
+        let earlier = self
+            .ranges
+            .keys()
+            .copied()
+            .take_while(|id| self.turn.is_some_and(|turn| *id <= turn));
+        let ids: Vec<DemandId> = later.chain(earlier).take(limit).collect();
+        self.turn = ids.first().copied();
+        ids
+    }
+}

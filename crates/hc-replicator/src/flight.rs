@@ -1,0 +1,150 @@
+//! The blocks under way to us, and from whom. Knows nothing of why a block is wanted.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use hc_protocol::Time;
+use hc_protocol::message::RequestId;
+
+use crate::id::PeerId;
+use crate::limits::COPIES;
+
+/// One peer that a block was asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) peer: PeerId,
+    /// Under which number; `None` once it has answered and the answer is being checked.
+    pub(crate) request: Option<RequestId>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    asked: [Option<Asked>; COPIES],
+}
+
+impl Flight {
+    /// Everyone it was asked of.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = Asked> + '_ {
+        self.asked.iter().flatten().copied()
+    }
+
+    fn is_over(&self) -> bool {
+        self.asked.iter().all(Option::is_none)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    blocks: BTreeMap<u64, Flight>,
+    /// When each block was first asked for, oldest first; some are no longer under way.
+    ages: VecDeque<(Time, u64)>,
+}
+
+impl Flights {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    pub(crate) fn contains(&self, index: u64) -> bool {
+        self.blocks.contains_key(&index)
+    }
+
+    /// Everyone that a block was asked of.
+    pub(crate) fn asked(&self, index: u64) -> impl Iterator<Item = Asked> + '_ {
+        self.blocks.get(&index).into_iter().flat_map(Flight::asked)
+    }
+
+    /// Notes that a block was asked of one more peer.
+    pub(crate) fn add(&mut self, index: u64, peer: PeerId, request: RequestId, now: Time) {
+        let flight = self.blocks.entry(index).or_insert_with(|| {
+            self.ages.push_back((now, index));
+            Flight::default()
+        });
+        if let Some(place) = flight.asked.iter_mut().find(|place| place.is_none()) {
+            *place = Some(Asked {
+                peer,
+                request: Some(request),
+            });
+        }
+        if self.ages.len() > 2 * self.blocks.len() + 64 {
+            let blocks = &self.blocks;
+            self.ages.retain(|(_, index)| blocks.contains_key(index));
+        }
+    }
+
+    /// Notes that a peer has answered.
+    pub(crate) fn answered(&mut self, index: u64, peer: PeerId) {
+        let Some(flight) = self.blocks.get_mut(&index) else {
+            return;
+        };
+        for asked in flight
+            .asked
+            .iter_mut()
+            .flatten()
+            .filter(|asked| asked.peer == peer)
+        {
+            asked.request = None;
+        }
+    }
+
+    /// Forgets that a peer was asked, and says whether the block is under way no longer.
+    pub(crate) fn remove(&mut self, index: u64, peer: PeerId) -> bool {
+        let Some(flight) = self.blocks.get_mut(&index) else {
+            return false;
+        };
+        for place in &mut flight.asked {
+            if place.is_some_and(|asked| asked.peer == peer) {
+                *place = None;
+            }
+        }
+        if !flight.is_over() {
+            return false;
+        }
+        self.blocks.remove(&index);
+        true
+    }
+
+    /// Takes out all blocks of a range.
+    pub(crate) fn take(&mut self, range: Range<u64>) -> Vec<(u64, Flight)> {
+        let indexes: Vec<u64> = self.within(range).collect();
+        indexes
+            .into_iter()
+            .filter_map(|index| self.blocks.remove(&index).map(|flight| (index, flight)))
+            .collect()
+    }
+
+    /// The blocks of a range that are under way.
+    pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
+        self.blocks.range(range).map(|(index, _)| *index)
+    }
+
+    /// Blocks under way that could also be asked of `peer`, longest under way first, with the time they
+    /// were first asked for. Looks at no more than `limit`.
+    pub(crate) fn shareable(
+        &mut self,
+        peer: PeerId,
+        limit: usize,
+    ) -> impl Iterator<Item = (Time, u64)> + '_ {
+        while self
+            .ages
+            .front()
+            .is_some_and(|(_, index)| !self.blocks.contains_key(index))
+        {
+            self.ages.pop_front();
+        }
+        let blocks = &self.blocks;
+        self.ages
+            .iter()
+            .take(limit)
+            .copied()
+            .filter(move |(_, index)| {
+                blocks.get(index).is_some_and(|flight| {
+                    flight.asked.iter().any(Option::is_none)
+                        && flight
+                            .asked()
+                            .all(|asked| asked.peer != peer && asked.request.is_some())
+                })
+            })
+    }
+}

@@ -1,0 +1,450 @@
+//! The machine: takes inputs in, keeps the peers, gives outputs out. Knows nothing of what a peer makes
+//! of a message.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use hc_protocol::Time;
+use hc_protocol::message::{Cancel, Extension, Message, Sync};
+
+use crate::config::Config;
+use crate::id::{DemandId, PeerId, Ticket};
+use crate::input::{Demand, Input, PeerInfo, Reply};
+use crate::local::LocalView;
+use crate::output::{Hangup, Notice, Output};
+use crate::peer::{Applying, Peer, Task};
+use crate::shared::Shared;
+use crate::stats::Stats;
+use crate::timer::Timer;
+use crate::{hotswap, schedule};
+
+/// Peers beyond which an update does not wait for those that are still being connected. As the
+/// reference has it.
+const ENOUGH_PEERS: usize = 3;
+
+/// The replication of one log with any number of peers.
+///
+/// The same seed and the same inputs give the same outputs.
+#[derive(Debug)]
+pub struct Replicator {
+    pub(crate) shared: Shared,
+    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    /// Channels that are being opened.
+    expected: BTreeSet<PeerId>,
+    finding: bool,
+    had_peers: bool,
+    /// The work that every peer has been looked at for.
+    swept: u64,
+    was_downloading: bool,
+}
+
+impl Replicator {
+    /// A machine without peers, for the log as it is now.
+    #[must_use]
+    pub fn new(config: Config, view: LocalView) -> Self {
+        Self {
+            shared: Shared::new(config, view),
+            peers: BTreeMap::new(),
+            expected: BTreeSet::new(),
+            finding: false,
+            had_peers: false,
+            swept: 0,
+            was_downloading: false,
+        }
+    }
+
+    /// Takes in one event. `now` must not be earlier than in the call before.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.shared.now = self.shared.now.max(now);
+        match input {
+            Input::PeerExpected { peer } => {
+                self.expected.insert(peer);
+            }
+            Input::PeerOpened { peer, info } => self.open_peer(peer, info),
+            Input::Received { peer, message } => self.receive(peer, message),
+            Input::Writable { peer, room } => self.set_room(peer, room),
+            Input::PeerClosed { peer } => {
+                self.expected.remove(&peer);
+                self.drop_peer(peer);
+            }
+            Input::Demanded { id, what } => self.demand(id, what),
+            Input::Cancelled { id } => self.cancel(id),
+            Input::Published { change, view } => self.publish(&change, view),
+            Input::Completed { ticket, reply } => self.complete(ticket, reply),
+            Input::Elapsed => self.elapse(),
+            Input::Activity { active } => self.set_active(active),
+            Input::FindingPeers { finding } => self.finding = finding,
+            Input::Extend {
+                peer,
+                name,
+                message,
+            } => self.extend(peer, name, message),
+        }
+        self.settle();
+    }
+
+    /// The next thing to do. After [`Output::Wait`] there is nothing until the next input.
+    pub fn poll_output(&mut self) -> Output {
+        let output = self.shared.outputs.pop_front();
+        output.unwrap_or_else(|| Output::Wait(self.shared.timers.next()))
+    }
+
+    /// The log as last published.
+    #[must_use]
+    pub fn view(&self) -> &LocalView {
+        &self.shared.view
+    }
+
+    /// What happened so far, with all peers.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+
+    /// What happened so far with a peer, while it is there.
+    #[must_use]
+    pub fn peer_stats(&self, peer: PeerId) -> Option<&Stats> {
+        self.peers.get(&peer).map(|peer| &peer.stats)
+    }
+
+    /// What a peer last said of itself.
+    #[must_use]
+    pub fn remote(&self, peer: PeerId) -> Option<&Sync> {
+        self.peers.get(&peer)?.remote.as_ref()
+    }
+
+    /// The peers whose channels are open.
+    pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.peers.keys().copied()
+    }
+
+    fn open_peer(&mut self, id: PeerId, info: PeerInfo) {
+        self.expected.remove(&id);
+        if self.peers.contains_key(&id) {
+            return;
+        }
+        self.had_peers = true;
+        let mut peer = Peer::new(id, info, &self.shared.config);
+        peer.tell(&mut self.shared);
+        let contiguous = self.shared.view.contiguous.get();
+        if contiguous > 0 {
+            peer.announce_gained(&mut self.shared, &(0..contiguous));
+        }
+        self.peers.insert(id, peer);
+    }
+
+    fn receive(&mut self, id: PeerId, message: Message) {
+        let (shared, Some(peer)) = (&mut self.shared, self.peers.get_mut(&id)) else {
+            return;
+        };
+        shared.stats.received.count(&message);
+        peer.stats.received.count(&message);
+        match message {
+            Message::Sync(sync) => peer.on_sync(shared, sync),
+            Message::Request(request) => peer.on_request(shared, request),
+            Message::Cancel(cancel) => peer.on_cancel(cancel.id),
+            Message::Data(data) => peer.on_data(shared, data),
+            Message::NoData(refusal) => peer.on_no_data(shared, refusal),
+            Message::Want(want) => peer.on_want(shared, want),
+            Message::Unwant(want) => peer.on_unwant(want),
+            Message::Bitfield(bitfield) => peer.on_bitfield(shared, &bitfield),
+            Message::Range(range) => peer.on_range(shared, range),
+            Message::Extension(Extension { name, message }) => {
+                if !name.is_empty() {
+                    peer.extension_received = name;
+                }
+                let name = peer.extension_received.clone();
+                shared.notify(Notice::Extension {
+                    peer: id,
+                    name,
+                    message,
+                });
+            }
+        }
+    }
+
+    fn set_room(&mut self, id: PeerId, room: bool) {
+        let (shared, Some(peer)) = (&mut self.shared, self.peers.get_mut(&id)) else {
+            return;
+        };
+        peer.room = room;
+        if room {
+            peer.announce_backlog(shared);
+            peer.answer_wants(shared);
+            peer.serve(shared);
+        }
+    }
+
+    fn demand(&mut self, id: DemandId, what: Demand) {
+        let Shared {
+            demands,
+            view,
+            flights,
+            ..
+        } = &mut self.shared;
+        let ended = demands.add(id, what, view, |index| flights.contains(index));
+        match ended {
+            Some(ended) => self.shared.resolve(Vec::from([ended])),
+            None => self.shared.work += 1,
+        }
+    }
+
+    fn cancel(&mut self, id: DemandId) {
+        let shared = &mut self.shared;
+        let unwanted = shared.demands.cancel(id);
+        if shared.traced.remove(&id) {
+            self.peers
+                .values_mut()
+                .for_each(|peer| peer.forget_demand(id));
+        }
+        let Some(index) = unwanted else { return };
+        let answered = shared
+            .flights
+            .asked(index)
+            .any(|asked| asked.request.is_none());
+        if answered || shared.demands.in_range(index) {
+            return;
+        }
+        for (index, flight) in shared.flights.take(index..index.saturating_add(1)) {
+            let requests = flight
+                .asked()
+                .filter_map(|asked| Some((asked.peer, asked.request?)));
+            shared.cancels.extend(requests);
+            shared.landed(index);
+        }
+    }
+
+    fn complete(&mut self, ticket: Ticket, reply: Reply) {
+        let shared = &mut self.shared;
+        let Some(id) = shared.tickets.remove(&ticket) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        match peer.tasks.remove(&ticket) {
+            Some(Task::Prove { request, turn }) => peer.on_proven(shared, (request, turn), reply),
+            Some(Task::CheckUpgrade { fork, length }) => {
+                let can = reply == Reply::Upgradeable(true);
+                peer.on_upgrade_checked(shared, fork, length, can);
+            }
+            Some(Task::Apply(task)) => peer.on_applied(shared, &task, &reply),
+            None => {}
+        }
+    }
+
+    fn elapse(&mut self) {
+        let shared = &mut self.shared;
+        while let Some(timer) = shared.timers.pop_due(shared.now) {
+            match timer {
+                Timer::Linger => shared.active = false,
+                Timer::Upgrade => {
+                    let late = shared
+                        .upgrading
+                        .take()
+                        .and_then(|up| self.peers.get_mut(&up.peer));
+                    if let Some(peer) = late {
+                        peer.dawdled = true;
+                        shared.work += 1;
+                    }
+                }
+                Timer::Refuse(id) => {
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.refuse_due(shared);
+                    }
+                }
+                Timer::Hotswap(id) => {
+                    shared.dirty.insert(id);
+                }
+            }
+        }
+    }
+
+    fn set_active(&mut self, active: bool) {
+        let shared = &mut self.shared;
+        if active {
+            shared.timers.unset(Timer::Linger);
+            shared.active = true;
+        } else if shared.active {
+            let linger = shared.config.linger;
+            let bound = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX);
+            let more = Duration::from_millis(shared.rng.below(bound));
+            shared
+                .timers
+                .set(Timer::Linger, shared.now.after(linger.saturating_add(more)));
+        }
+    }
+
+    fn extend(&mut self, id: PeerId, name: String, message: Bytes) {
+        let (shared, Some(peer)) = (&mut self.shared, self.peers.get_mut(&id)) else {
+            return;
+        };
+        let repeated = !name.is_empty() && name == peer.extension_sent;
+        let sent = if repeated {
+            String::new()
+        } else {
+            name.clone()
+        };
+        peer.extension_sent = name;
+        shared.send(
+            peer,
+            Extension {
+                name: sent,
+                message,
+            },
+        );
+    }
+
+    /// Does what follows from the event.
+    fn settle(&mut self) {
+        self.clear();
+        self.note_downloading();
+        self.tell_peers();
+        self.ask_peers();
+        self.clear();
+        self.note_downloading();
+        self.tell_peers();
+        self.clear();
+        self.end_upgrades();
+    }
+
+    /// Takes back requests and lets peers go, as long as one follows from the other.
+    fn clear(&mut self) {
+        loop {
+            for (id, request) in core::mem::take(&mut self.shared.cancels) {
+                let shared = &mut self.shared;
+                let Some(peer) = self.peers.get_mut(&id) else {
+                    continue;
+                };
+                if let Some(sent) = peer.requests.cancel(request) {
+                    shared.under_way -= 1;
+                    if sent.upgrade.is_some() {
+                        peer.end_upgrade(shared);
+                    }
+                    peer.has_room(shared);
+                    shared.send(peer, Cancel { id: request });
+                }
+            }
+            let hangups = core::mem::take(&mut self.shared.hangups);
+            if hangups.is_empty() {
+                return;
+            }
+            for (peer, reason) in hangups {
+                if self.drop_peer(peer) {
+                    self.shared
+                        .outputs
+                        .push_back(Output::Hangup { peer, reason });
+                }
+            }
+        }
+    }
+
+    /// Forgets a peer; what it was asked for is asked of others.
+    fn drop_peer(&mut self, id: PeerId) -> bool {
+        let Some(peer) = self.peers.remove(&id) else {
+            return false;
+        };
+        let shared = &mut self.shared;
+        shared.under_way -= peer.requests.open() + peer.applying;
+        for index in peer.requests.iter().filter_map(|(_, sent)| sent.block) {
+            shared.release(index, id);
+        }
+        for (ticket, task) in &peer.tasks {
+            shared.tickets.remove(ticket);
+            if let Task::Apply(Applying {
+                block: Some(index), ..
+            }) = task
+            {
+                shared.release(*index, id);
+            }
+        }
+        if shared.upgrading.is_some_and(|upgrade| upgrade.peer == id) {
+            shared.upgrading = None;
+            shared.timers.unset(Timer::Upgrade);
+            shared.work += 1;
+        }
+        shared.manifest_from = shared.manifest_from.filter(|from| *from != id);
+        shared.timers.unset(Timer::Refuse(id));
+        shared.timers.unset(Timer::Hotswap(id));
+        shared.dirty.remove(&id);
+        shared.sync_due.remove(&id);
+        true
+    }
+
+    /// Peers are told when we start or stop to download; where neither side does, the channel goes.
+    fn note_downloading(&mut self) {
+        let downloading = self.shared.downloading();
+        if downloading == self.was_downloading {
+            return;
+        }
+        self.was_downloading = downloading;
+        if downloading && !self.shared.active {
+            return;
+        }
+        self.shared.sync_due.extend(self.peers.keys());
+        if !downloading {
+            let idle = |peer: &&Peer| peer.remote.is_some_and(|remote| !remote.downloading);
+            let idle = self
+                .peers
+                .values()
+                .filter(idle)
+                .map(|peer| (peer.id, Hangup::Idle));
+            self.shared.hangups.extend(idle);
+        }
+    }
+
+    fn tell_peers(&mut self) {
+        for id in core::mem::take(&mut self.shared.sync_due) {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.tell(&mut self.shared);
+            }
+        }
+    }
+
+    /// Asks peers for more: all if there is more to do, else those with news or room. Quick ones first.
+    fn ask_peers(&mut self) {
+        let shared = &mut self.shared;
+        let dirty = core::mem::take(&mut shared.dirty);
+        let mut ids: Vec<PeerId> = if shared.work == self.swept {
+            dirty.into_iter().collect()
+        } else {
+            self.peers.keys().copied().collect()
+        };
+        self.swept = shared.work;
+        if ids.len() > 1 {
+            let peers = &self.peers;
+            let pace = |id: &PeerId| peers.get(id).and_then(|peer| peer.pace.smooth());
+            ids.sort_by_cached_key(|id| pace(id).unwrap_or(Duration::MAX));
+        }
+        let several = self.peers.len() > 1;
+        for id in ids {
+            let Some(peer) = self.peers.get_mut(&id) else {
+                continue;
+            };
+            if schedule::may_fill(shared, peer) {
+                schedule::fill(shared, peer);
+            }
+            if several {
+                hotswap::take_over(shared, peer);
+            }
+        }
+    }
+
+    /// Updates end once no peer can give a longer log.
+    fn end_upgrades(&mut self) {
+        let shared = &mut self.shared;
+        let waits = !shared.demands.wants_upgrade()
+            || shared.upgrading.is_some()
+            || (!self.expected.is_empty() && self.peers.len() < ENOUGH_PEERS)
+            || (self.finding && !self.had_peers)
+            || self.peers.values().any(|peer| peer.may_upgrade_us(shared));
+        if !waits {
+            let mut ended = Vec::new();
+            shared.demands.unchanged(&mut ended);
+            shared.resolve(ended);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Which nodes of the tree must be here, going by the bits of its blocks alone. Knows no hashes.
+//!
+//! A node that is not a root is stored if any block under its parent is: whoever stored that block has
+//! verified its path, and with it every sibling on the way up. So the two nearest blocks that are here
+//! say how far up the first known node on a path is.
+
+use hc_bitfield::Bitfield;
+
+/// How many nodes on the path of block `index`, from its leaf up, are not here: what
+/// [`BlockRequest::nodes`](hc_merkle::proof::BlockRequest) asks for. `length` is that of the shorter
+/// of the two trees, ours and that of who is asked; 0 past it.
+///
+/// Never too few. It may be more than the store lacks, where blocks were cleared or nodes came without
+/// blocks; the answer is then longer than it had to be, and as good.
+pub(crate) fn missing_nodes(held: &Bitfield, index: u64, length: u64) -> u64 {
+    if index >= length || held.get(index) {
+        return 0;
+    }
+    let before = held.last_set(index);
+    let after = held.first_set(index);
+    let mut nodes = 0;
+    while let Some(parent) = Subtree::above(index, nodes) {
+        let known =
+            before.is_some_and(|at| at >= parent.start) || after.is_some_and(|at| at < parent.end);
+        if known || parent.end > length {
+            break;
+        }
+        nodes += 1;
+    }
+    nodes
+}
+
+/// The same where nothing is taken to be known but the roots.
+pub(crate) fn path_to_root(index: u64, length: u64) -> u64 {
+    missing_nodes(&Bitfield::new(), index, length)
+}
+
+/// Whether all roots of the tree of `at` blocks must be here, in a log of `length` blocks. `None` if
+/// the bits do not tell.
+pub(crate) fn roots_known(held: &Bitfield, at: u64, length: u64) -> Option<bool> {
+    if at == 0 {
+        return Some(true);
+    }
+    if at > length {
+        return Some(false);
+    }
+    let mut start = 0_u64;
+    for level in (0..u64::from(u64::BITS))
+        .rev()
+        .filter(|level| at >> level & 1 == 1)
+    {
+        let parent = Subtree::above(start, level);
+        let known = parent
+            .is_none_or(|parent| parent.end > length || held.any_set(parent.start..parent.end));
+        if !known {
+            return None;
+        }
+        start += 1 << level;
+    }
+    Some(true)
+}
+
+/// The blocks under one node.
+struct Subtree {
+    start: u64,
+    end: u64,
+}
+
+impl Subtree {
+    /// Under the parent of the node that is `level` levels above block `index`; `None` where no log is
+    /// that long.
+    fn above(index: u64, level: u64) -> Option<Self> {
+        let size = 1_u64.checked_shl(u32::try_from(level + 1).ok()?)?;
+        let start = index & !(size - 1);
+        Some(Self {
+            start,
+            end: start.checked_add(size)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nodes as (level, number at that level), from every block that is held and the roots.
+    fn stored(held: &[u64], length: u64) -> alloc::collections::BTreeSet<(u32, u64)> {
+        let mut nodes = alloc::collections::BTreeSet::new();
+        let spans = |level: u32, at: u64| ((at + 1) << level) <= length;
+        for level in 0..8 {
+            for at in (0..length).filter(|at| spans(level, *at) && !spans(level + 1, at / 2)) {
+                nodes.insert((level, at));
+            }
+        }
+        for index in held {
+            let mut at = *index;
+            for level in 0.. {
+                nodes.insert((level, at));
+                if !spans(level + 1, at / 2) {
+                    break;
+                }
+                nodes.insert((level, at ^ 1));
+                at /= 2;
+            }
+        }
+        nodes
+    }
+
+    #[test]
+    fn missing_nodes_matches_a_store_for_every_small_log() {
+        for length in 1..=9_u64 {
+            for held in 0_u64..1 << length {
+                let blocks: alloc::vec::Vec<u64> =
+                    (0..length).filter(|i| held >> i & 1 == 1).collect();
+                let nodes = stored(&blocks, length);
+                let bits: Bitfield = blocks.iter().map(|i| *i..*i + 1).collect();
+                for index in 0..length {
+                    let expected =
+                        (0..).take_while(|level| !nodes.contains(&(*level, index >> level)));
+                    let expected = expected.count() as u64;
+                    assert_eq!(
+                        missing_nodes(&bits, index, length),
+                        expected,
+                        "block {index} of {length}, held {blocks:?}"
+                    );
+                }
+                for at in 0..=length {
+                    if let Some(known) = roots_known(&bits, at, length) {
+                        assert!(known);
+                        let mut start = 0;
+                        for level in (0..8).rev().filter(|level| at >> level & 1 == 1) {
+                            assert!(nodes.contains(&(level, start >> level)), "{at} of {length}");
+                            start += 1 << level;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_never_leaves_the_shorter_tree() {
+        assert_eq!(path_to_root(0, 1), 0);
+        assert_eq!(path_to_root(0, 2), 1);
+        assert_eq!(path_to_root(4, 5), 0);
+        assert_eq!(path_to_root(5, 5), 0);
+        assert_eq!(path_to_root(0, 100_000), 16);
+        assert_eq!(path_to_root(u64::MAX - 1, u64::MAX), 0);
+        assert_eq!(path_to_root(0, u64::MAX), 63);
+        assert_eq!(roots_known(&Bitfield::new(), 6, 5), Some(false));
+        assert_eq!(roots_known(&Bitfield::new(), 4, 7), Some(true));
+        assert_eq!(roots_known(&Bitfield::new(), 4, 8), None);
+        assert_eq!(
+            roots_known(&Bitfield::contiguous(8), u64::MAX, 8),
+            Some(false)
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! Answers of a peer to our requests: matched to what was asked, checked, and what a wrong one costs.
+//! Knows nothing of how an answer is verified.
+
+use hc_merkle::proof::Proof;
+use hc_protocol::message::{Data, NoData, NoDataReason};
+
+use crate::config::PushPolicy;
+use crate::error::Fault;
+use crate::inflight::{Answered, Sent};
+use crate::input::Reply;
+use crate::limits::REFUSALS;
+use crate::output::{Effect, Hangup, Notice};
+use crate::peer::{Applying, Peer, Task};
+use crate::shared::Shared;
+
+impl Peer {
+    pub(crate) fn on_data(&mut self, shared: &mut Shared, data: Data) {
+        let Data { id, proof } = data;
+        if id.0 == 0 {
+            self.on_push(shared, proof);
+            return;
+        }
+        let sent = match self.requests.answer(id) {
+            Answered::Open(sent) => sent,
+            Answered::Cancelled => return self.has_room(shared),
+            Answered::Unknown => return self.fault(shared, Fault::Unsolicited),
+        };
+        self.returned(shared, &sent);
+        if !is_asked_for(&sent, &proof) {
+            self.give_up(shared, &sent);
+            self.fault(shared, Fault::Unsolicited);
+            return;
+        }
+        if proof.fork != sent.fork || sent.fork != shared.view.fork {
+            self.give_up(shared, &sent);
+            return;
+        }
+        if proof.upgrade.is_none() && sent.upgrade.is_some() {
+            self.dawdled = true;
+            shared.upgrading = shared.upgrading.filter(|peer| *peer != self.id);
+            shared.work += 1;
+        }
+        if let Some(index) = sent.block.filter(|_| proof.block.is_none()) {
+            self.refused_block(shared, index);
+        }
+        self.apply(shared, proof, &sent);
+    }
+
+    /// Has an answer checked, if there is anything new in it.
+    fn apply(&mut self, shared: &mut Shared, proof: Proof, sent: &Sent) {
+        let block = proof
+            .block
+            .as_ref()
+            .map(|block| (block.index.get(), block.value.len() as u64));
+        let new = block.is_some_and(|(index, _)| !shared.view.blocks.get(index));
+        if !new && proof.upgrade.is_none() && proof.manifest.is_none() {
+            self.give_up(shared, sent);
+            return;
+        }
+        let task = Applying {
+            block: block.map(|(index, _)| index),
+            bytes: block.map_or(0, |(_, bytes)| bytes),
+            upgrade: proof.upgrade.is_some(),
+            elapsed: shared.now.since(sent.at),
+        };
+        self.applying += 1;
+        shared.under_way += 1;
+        shared.run(self, Task::Apply(task), Effect::Apply { data: proof });
+    }
+
+    /// Blocks that were not asked for, or the proof of a conflict. Neither is a fault.
+    fn on_push(&mut self, shared: &mut Shared, proof: Proof) {
+        let new = proof.block.as_ref().is_some_and(|block| {
+            let index = block.index.get();
+            !shared.view.blocks.get(index) && !shared.flights.contains(index)
+        });
+        let takes = shared.config.push == PushPolicy::Accept
+            && shared.active
+            && proof.fork == shared.view.fork
+            && self.free_window(&shared.config.window) > 0;
+        if new && takes {
+            let sent = Sent {
+                fork: proof.fork,
+                block: None,
+                upgrade: None,
+                at: shared.now,
+                filled: false,
+            };
+            self.apply(shared, proof, &sent);
+        }
+    }
+
+    pub(crate) fn on_no_data(&mut self, shared: &mut Shared, refusal: NoData) {
+        let sent = match self.requests.answer(refusal.id) {
+            Answered::Open(sent) => sent,
+            Answered::Cancelled => return self.has_room(shared),
+            // also what is said to a check for conflicts, whose number is 0
+            Answered::Unknown => return,
+        };
+        self.returned(shared, &sent);
+        let count = if refusal.reason == NoDataReason::Invalid {
+            shared.stats.refused_as_invalid += 1;
+            self.stats.refused_as_invalid += 1;
+            self.stats.refused_as_invalid
+        } else {
+            shared.stats.not_available += 1;
+            self.stats.not_available += 1;
+            self.stats.not_available
+        };
+        if count >= u64::from(REFUSALS) && !self.shunned {
+            self.shunned = true;
+            shared.notify(Notice::Shunned { peer: self.id });
+        }
+        match sent.block {
+            Some(index) => self.refused_block(shared, index),
+            None => self.dawdled |= sent.upgrade.is_some(),
+        }
+        self.give_up(shared, &sent);
+    }
+
+    /// Data has been checked.
+    pub(crate) fn on_applied(&mut self, shared: &mut Shared, task: &Applying, reply: &Reply) {
+        self.applying -= 1;
+        shared.under_way -= 1;
+        if task.upgrade {
+            self.end_upgrade(shared);
+        }
+        self.has_room(shared);
+        match reply {
+            Reply::Applied => self.stored(shared, task),
+            Reply::Rejected(rejection) => {
+                shared.stats.invalid_data += 1;
+                self.stats.invalid_data += 1;
+                self.fault(shared, Fault::BadData(*rejection));
+            }
+            Reply::Stale => {
+                let again = |index: &u64| !task.upgrade && !shared.untied.insert(*index);
+                if let Some(index) = task.block.filter(again) {
+                    self.blocks.unset(index);
+                }
+            }
+            _ => {
+                self.shunned = true;
+                shared.notify(Notice::StorageFailed { peer: self.id });
+            }
+        }
+        if let Some(index) = task.block {
+            shared.release(index, self.id);
+        }
+    }
+
+    fn stored(&mut self, shared: &mut Shared, task: &Applying) {
+        self.dawdled &= !task.upgrade;
+        let Some(index) = task.block else { return };
+        shared.untied.remove(&index);
+        self.pace.block(task.bytes);
+        for stats in [&mut shared.stats, &mut self.stats] {
+            stats.blocks_downloaded += 1;
+            stats.bytes_downloaded += task.bytes;
+        }
+        shared.notify(Notice::Downloaded {
+            peer: self.id,
+            index: index.into(),
+            bytes: task.bytes,
+            elapsed: task.elapsed,
+        });
+    }
+
+    /// An answer has come, whichever.
+    fn returned(&mut self, shared: &mut Shared, sent: &Sent) {
+        shared.under_way -= 1;
+        if let Some(index) = sent.block {
+            shared.flights.answered(index, self.id);
+        }
+        let upgrade = shared
+            .upgrading
+            .as_mut()
+            .filter(|upgrade| upgrade.peer == self.id);
+        if let Some(upgrade) = upgrade.filter(|_| sent.upgrade.is_some()) {
+            upgrade.request = None;
+        }
+        let took = shared.now.since(sent.at);
+        self.pace.answered(took, sent.filled, &shared.config.window);
+        self.has_room(shared);
+    }
+
+    /// What was asked for will not come of this request.
+    pub(crate) fn give_up(&mut self, shared: &mut Shared, sent: &Sent) {
+        if sent.upgrade.is_some() {
+            self.end_upgrade(shared);
+        }
+        if let Some(index) = sent.block {
+            shared.release(index, self.id);
+        }
+    }
+
+    /// The peer does not give us a longer log just now.
+    pub(crate) fn end_upgrade(&mut self, shared: &mut Shared) {
+        if shared
+            .upgrading
+            .is_some_and(|upgrade| upgrade.peer == self.id)
+        {
+            shared.upgrading = None;
+            shared.timers.unset(crate::timer::Timer::Upgrade);
+        }
+        shared.work += 1;
+    }
+
+    /// It said that it has a block, and does not.
+    fn refused_block(&mut self, shared: &mut Shared, index: u64) {
+        self.blocks.unset(index);
+        shared.release(index, self.id);
+    }
+
+    pub(crate) fn fault(&mut self, shared: &mut Shared, fault: Fault) {
+        if matches!(fault, Fault::BadData(_) | Fault::Unsolicited) {
+            shared.notify(Notice::InvalidData {
+                peer: self.id,
+                fault,
+            });
+        }
+        shared.hang_up(self.id, Hangup::Fault(fault));
+    }
+}
+
+/// Whether everything in an answer was asked for. It may hold less.
+fn is_asked_for(sent: &Sent, proof: &Proof) -> bool {
+    proof
+        .block
+        .as_ref()
+        .is_none_or(|block| sent.block == Some(block.index.get()))
+        && (proof.upgrade.is_none() || sent.upgrade.is_some())
+        && proof.hash.is_none()
+        && proof.seek.is_none()
+}

@@ -1,0 +1,185 @@
+//! One peer while its channel is open. Owns everything that ends with the channel; knows nothing of
+//! other peers.
+
+pub(crate) mod announce;
+mod data;
+pub(crate) mod have;
+mod pace;
+pub(crate) mod serve;
+pub(crate) mod sync;
+pub(crate) mod want;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use core::time::Duration;
+
+use hc_bitfield::{Bitfield, LocalWants};
+use hc_merkle::{Fork, Length};
+use hc_protocol::message::{RequestId, Sync};
+
+use crate::config::{Config, Window};
+use crate::id::{DemandId, PeerId, Ticket};
+use crate::inflight::Requests;
+use crate::input::PeerInfo;
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+use announce::Backlog;
+use pace::Pace;
+use serve::Serving;
+use want::Asking;
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    /// What it last said of itself.
+    pub(crate) remote: Option<Sync>,
+    /// What we last said of ourselves.
+    pub(crate) told: Option<Sync>,
+    /// Whether we can bring it from its length to ours.
+    pub(crate) reach: Reach,
+    /// Fork and length up to which its blocks can be tied to our tree even where its own is shorter.
+    pub(crate) provable: (Fork, Length),
+    /// Blocks that it says it has.
+    pub(crate) blocks: Bitfield,
+    /// Counts its news that may give it something new to be asked for.
+    pub(crate) news: u64,
+    /// Our work and its news when nothing was found to ask it for.
+    pub(crate) exhausted: Option<(u64, u64)>,
+    pub(crate) wants: LocalWants<DemandId>,
+    /// Windows wanted for a demand.
+    pub(crate) wanted_for: BTreeMap<DemandId, BTreeSet<u64>>,
+    pub(crate) asking: Asking,
+    pub(crate) serving: Serving,
+    pub(crate) backlog: Backlog,
+    /// The length for which it was told that all blocks are here.
+    pub(crate) told_full: Length,
+    pub(crate) requests: Requests,
+    pub(crate) tasks: BTreeMap<Ticket, Task>,
+    /// Answers of its that are being checked.
+    pub(crate) applying: usize,
+    pub(crate) pace: Pace,
+    /// Where in a scattered range it is asked next: from, to.
+    pub(crate) runs: BTreeMap<DemandId, (u64, u64)>,
+    /// Its outbox has room.
+    pub(crate) room: bool,
+    /// It is asked for nothing more.
+    pub(crate) shunned: bool,
+    /// It let an upgrade take too long.
+    pub(crate) dawdled: bool,
+    pub(crate) extension_sent: String,
+    pub(crate) extension_received: String,
+    pub(crate) stats: Stats,
+}
+
+/// Whether we can bring a peer from its length to ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Known(bool),
+    /// The store is looking whether the roots at this length are there.
+    Checking(Length),
+}
+
+/// An effect that runs on behalf of a peer.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Prove { request: RequestId, turn: u64 },
+    CheckUpgrade { fork: Fork, length: Length },
+    Apply(Applying),
+}
+
+/// What to remember of data while it is being checked.
+#[derive(Debug)]
+pub(crate) struct Applying {
+    pub(crate) block: Option<u64>,
+    pub(crate) bytes: u64,
+    pub(crate) upgrade: bool,
+    pub(crate) elapsed: Duration,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerId, _info: PeerInfo, config: &Config) -> Self {
+        Self {
+            id,
+            remote: None,
+            told: None,
+            reach: Reach::Known(true),
+            provable: (Fork::ZERO, Length::ZERO),
+            blocks: Bitfield::new(),
+            news: 0,
+            exhausted: None,
+            wants: LocalWants::new(),
+            wanted_for: BTreeMap::new(),
+            asking: Asking::default(),
+            serving: Serving::default(),
+            backlog: Backlog::default(),
+            told_full: Length::ZERO,
+            requests: Requests::default(),
+            tasks: BTreeMap::new(),
+            applying: 0,
+            pace: Pace::new(&config.window),
+            runs: BTreeMap::new(),
+            room: true,
+            shunned: false,
+            dawdled: false,
+            extension_sent: String::new(),
+            extension_received: String::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// What it last said of itself, if it is on our fork.
+    pub(crate) fn same_fork(&self, shared: &Shared) -> Option<&Sync> {
+        self.remote
+            .as_ref()
+            .filter(|remote| remote.fork == shared.view.fork)
+    }
+
+    /// Its length, if it is on our fork.
+    pub(crate) fn length(&self, shared: &Shared) -> Option<u64> {
+        self.same_fork(shared).map(|remote| remote.length.get())
+    }
+
+    /// How many more requests it may be sent.
+    pub(crate) fn free_window(&self, window: &Window) -> usize {
+        if !self.requests.has_room() {
+            return 0;
+        }
+        self.pace
+            .limit(window)
+            .saturating_sub(self.requests.open() + self.applying)
+    }
+
+    /// One past the last block of our log that it can prove to us.
+    pub(crate) fn bound(&self, shared: &Shared) -> u64 {
+        let Some(remote) = self.same_fork(shared) else {
+            return 0;
+        };
+        let ours = shared.view.length;
+        if remote.length >= ours {
+            return ours.get();
+        }
+        let at_its_length = if self.reach == Reach::Known(true) {
+            remote.length
+        } else {
+            Length::ZERO
+        };
+        let before = if self.provable.0 == shared.view.fork {
+            self.provable.1
+        } else {
+            Length::ZERO
+        };
+        at_its_length.max(before).min(remote.length).get()
+    }
+
+    /// It may take one request more.
+    pub(crate) fn has_room(&self, shared: &mut Shared) {
+        shared.dirty.insert(self.id);
+    }
+
+    /// Something new is known of it.
+    pub(crate) fn has_news(&mut self, shared: &mut Shared) {
+        self.news += 1;
+        shared.dirty.insert(self.id);
+    }
+}

@@ -1,0 +1,150 @@
+//! Lengths and forks: what each side says of itself, and whether one can be brought to the length of
+//! the other. Knows nothing of blocks.
+
+use hc_merkle::{Fork, Length};
+use hc_protocol::message::Sync;
+
+use crate::config::PushPolicy;
+use crate::output::{Effect, Hangup, Notice};
+use crate::path;
+use crate::peer::{Peer, Reach, Task};
+use crate::shared::Shared;
+
+impl Peer {
+    /// It said where it stands.
+    pub(crate) fn on_sync(&mut self, shared: &mut Shared, sync: Sync) {
+        let before = self.remote.replace(sync);
+        if !sync.downloading && !shared.downloading() {
+            shared.hang_up(self.id, Hangup::Idle);
+            return;
+        }
+        let moved =
+            before.is_none_or(|before| (before.fork, before.length) != (sync.fork, sync.length));
+        if moved {
+            self.dawdled = false;
+            if sync.fork > shared.view.fork {
+                let (fork, length) = (sync.fork, sync.length);
+                shared.notify(Notice::HigherFork {
+                    peer: self.id,
+                    fork,
+                    length,
+                });
+            }
+            self.update_reach(shared);
+        }
+        shared.sync_due.insert(self.id);
+        self.has_news(shared);
+    }
+
+    /// Its length or ours has changed: can we bring it to ours?
+    pub(crate) fn update_reach(&mut self, shared: &mut Shared) {
+        let Some(remote) = self.same_fork(shared) else {
+            self.reach = Reach::Known(self.remote.is_none());
+            return;
+        };
+        let (fork, length) = (remote.fork, remote.length);
+        let view = &shared.view;
+        let known = if length == view.length || view.is_full() {
+            Some(length <= view.length)
+        } else {
+            path::roots_known(&view.blocks, length.get(), view.length.get())
+        };
+        match known {
+            Some(can) => self.set_reach(can, fork, length),
+            None if self.reach == Reach::Checking(length) => {}
+            None => {
+                self.reach = Reach::Checking(length);
+                let task = Task::CheckUpgrade { fork, length };
+                shared.run(self, task, Effect::CheckUpgrade { fork, length });
+            }
+        }
+    }
+
+    /// The store has looked.
+    pub(crate) fn on_upgrade_checked(
+        &mut self,
+        shared: &mut Shared,
+        fork: Fork,
+        length: Length,
+        can: bool,
+    ) {
+        let current = self
+            .same_fork(shared)
+            .is_some_and(|remote| remote.fork == fork);
+        if current && self.reach == Reach::Checking(length) {
+            self.set_reach(can, fork, length);
+            shared.sync_due.insert(self.id);
+            self.has_news(shared);
+        }
+    }
+
+    fn set_reach(&mut self, can: bool, fork: Fork, length: Length) {
+        self.reach = Reach::Known(can);
+        if can {
+            self.provable = (fork, length);
+        }
+    }
+
+    /// Tells it where we stand, if that is news to it.
+    ///
+    /// What we know of its length, and whether we can upgrade it, matters to it only where we are
+    /// longer: otherwise that alone is not worth a message.
+    pub(crate) fn tell(&mut self, shared: &mut Shared) {
+        let Reach::Known(can_upgrade) = self.reach else {
+            return;
+        };
+        let view = &shared.view;
+        let length = self.length(shared);
+        let sync = Sync {
+            fork: view.fork,
+            length: view.length,
+            remote_length: Length::new(length.unwrap_or(0)),
+            can_upgrade: can_upgrade && (self.remote.is_none() || length.is_some()),
+            uploading: true,
+            downloading: shared.downloading(),
+            has_manifest: shared.gives_manifest(),
+            allow_push: shared.config.push == PushPolicy::Accept && shared.active,
+        };
+        let worth = self.told.is_none_or(|told| {
+            let ahead = length.is_some_and(|length| length < view.length.get());
+            let seen = Sync {
+                remote_length: sync.remote_length,
+                can_upgrade: sync.can_upgrade,
+                ..told
+            };
+            sync != told && (ahead || sync != seen)
+        });
+        if worth && (self.room || self.told.is_none()) {
+            self.told = Some(sync);
+            shared.send(self, sync);
+        } else if worth {
+            self.backlog.sync = true;
+        }
+    }
+
+    /// Whether it can give us a longer log right now, going by what it said.
+    pub(crate) fn can_upgrade_us(&self, shared: &Shared) -> bool {
+        self.same_fork(shared).is_some_and(|remote| {
+            remote.can_upgrade
+                && remote.uploading
+                && remote.length > shared.view.length
+                && remote.remote_length == shared.view.length
+                && !self.shunned
+                && !self.dawdled
+        })
+    }
+
+    /// Whether it may yet be able to give us a longer log: what an update waits for.
+    pub(crate) fn may_upgrade_us(&self, shared: &Shared) -> bool {
+        if self.shunned || self.dawdled {
+            return false;
+        }
+        let Some(remote) = &self.remote else {
+            return true;
+        };
+        remote.uploading
+            && remote.fork == shared.view.fork
+            && remote.length > shared.view.length
+            && (remote.can_upgrade || remote.remote_length != shared.view.length)
+    }
+}

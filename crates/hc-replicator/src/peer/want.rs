@@ -1,0 +1,169 @@
+//! Wants both ways: which windows each side asked the other to be told about. Knows nothing of what the
+//! answers are used for.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use hc_bitfield::{Ask, RemoteWants, Window};
+use hc_protocol::Time;
+use hc_protocol::message::{Bitfield, Message, Range, Want};
+
+use crate::error::{Fault, Limited};
+use crate::id::DemandId;
+use crate::limits::{UNANSWERED_WANTS, WANT_REPEAT, WANTS_REMEMBERED};
+use crate::output::Hangup;
+use crate::peer::Peer;
+use crate::shared::Shared;
+
+/// What the remote wants to be told.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    pub(crate) wants: RemoteWants,
+    /// When a window was last answered, and how often our blocks had changed by then.
+    answered: BTreeMap<(u64, u64, bool), (Time, u64)>,
+    /// What waits for room.
+    unanswered: VecDeque<Window>,
+}
+
+impl Peer {
+    /// Wants the window around a block, on behalf of a demand. Says whether that asked for anything.
+    pub(crate) fn want(&mut self, shared: &mut Shared, index: u64, demand: DemandId) -> bool {
+        let window = index / hc_bitfield::limits::SEGMENT_BITS;
+        let windows = self.wanted_for.entry(demand).or_default();
+        if !windows.insert(window) {
+            return false;
+        }
+        shared.traced.insert(demand);
+        match self.wants.add(index, demand) {
+            Ask::Send { want, unwant } => {
+                if let Some(unwant) = unwant {
+                    shared.send(self, Message::Unwant(message(unwant)));
+                }
+                shared.send(self, Message::Want(message(want)));
+                true
+            }
+            Ask::Asked => false,
+            Ask::Full => {
+                windows.remove(&window);
+                false
+            }
+        }
+    }
+
+    /// A demand is no more: what was wanted for it alone may be given up when room is needed.
+    pub(crate) fn forget_demand(&mut self, demand: DemandId) {
+        self.runs.remove(&demand);
+        for window in self.wanted_for.remove(&demand).unwrap_or_default() {
+            self.wants
+                .remove(window * hc_bitfield::limits::SEGMENT_BITS, &demand);
+        }
+    }
+
+    pub(crate) fn on_want(&mut self, shared: &mut Shared, want: Want) {
+        let window = Window {
+            start: want.start,
+            length: want.length,
+            any: want.any,
+        };
+        if !self.asking.wants.add(window) {
+            return;
+        }
+        if self.room {
+            self.answer_want(shared, window);
+        } else if self.asking.unanswered.len() < UNANSWERED_WANTS {
+            self.asking.unanswered.push_back(window);
+        } else {
+            let (what, limit) = (Limited::UnansweredWants, UNANSWERED_WANTS);
+            shared.hang_up(self.id, Hangup::Fault(Fault::OverLimit { what, limit }));
+        }
+    }
+
+    pub(crate) fn on_unwant(&mut self, want: Want) {
+        let Want { start, length, any } = want;
+        self.asking.wants.remove(Window { start, length, any });
+    }
+
+    /// There is room again.
+    pub(crate) fn answer_wants(&mut self, shared: &mut Shared) {
+        while let Some(window) = self.asking.unanswered.pop_front() {
+            self.answer_want(shared, window);
+        }
+    }
+
+    /// Answers everything again that the remote has been told before.
+    pub(crate) fn answer_anew(&mut self, shared: &mut Shared) {
+        for (start, length, any) in core::mem::take(&mut self.asking.answered).into_keys() {
+            self.answer_want(shared, Window { start, length, any });
+        }
+    }
+
+    fn answer_want(&mut self, shared: &mut Shared, window: Window) {
+        if self.was_answered(shared, window) {
+            return;
+        }
+        let Window { start, any, .. } = window;
+        let contiguous = shared.view.contiguous.get();
+        let end = window.range().end;
+        if end < contiguous || shared.view.is_full() || (any && start < contiguous) {
+            if contiguous > 0 {
+                shared.send(
+                    self,
+                    Range {
+                        drop: false,
+                        start: 0,
+                        length: contiguous,
+                    },
+                );
+            }
+            return;
+        }
+        if any {
+            let found = shared
+                .view
+                .blocks
+                .first_set(start)
+                .filter(|index| *index < end);
+            if let Some(start) = found {
+                shared.send(
+                    self,
+                    Range {
+                        drop: false,
+                        start,
+                        length: 1,
+                    },
+                );
+            }
+            return;
+        }
+        let blocks = shared.view.blocks.clone();
+        for answer in blocks.answers(window.range(), shared.view.length.get()) {
+            shared.send(
+                self,
+                Bitfield {
+                    start: answer.start,
+                    words: answer.words,
+                },
+            );
+        }
+    }
+
+    /// Whether the same was asked a moment ago and nothing has changed. Notes that it is answered now.
+    fn was_answered(&mut self, shared: &Shared, window: Window) -> bool {
+        let answered = &mut self.asking.answered;
+        let key = (window.start, window.length, window.any);
+        let stands = answered.get(&key).is_some_and(|(at, version)| {
+            *version == shared.version && shared.now.since(*at) < WANT_REPEAT
+        });
+        if !stands {
+            if answered.len() >= WANTS_REMEMBERED {
+                answered.clear();
+            }
+            answered.insert(key, (shared.now, shared.version));
+        }
+        stands
+    }
+}
+
+fn message(window: Window) -> Want {
+    let Window { start, length, any } = window;
+    Want { start, length, any }
+}

@@ -1,0 +1,279 @@
+//! What to ask one peer for next. Knows nothing of answers.
+//!
+//! What somebody waits for comes first, then ranges, then a longer tree by itself; a longer tree rides
+//! along with the first request that can carry it. A peer for which nothing was found is not looked at
+//! again until there is something new: more to do for us, or news of the peer.
+
+use hc_merkle::proof::{BlockRequest, Request as Wanted, UpgradeRequest};
+use hc_merkle::{BlockIndex, Length};
+use hc_protocol::message::Request;
+
+use crate::demand::Order;
+use crate::id::DemandId;
+use crate::inflight::Sent;
+use crate::limits::{RANGES_PER_PASS, RUN, WANTS_PER_PASS};
+use crate::local::ManifestState;
+use crate::path;
+use crate::peer::Peer;
+use crate::shared::Shared;
+use crate::timer::Timer;
+
+/// What somebody waits for.
+const URGENT: u64 = 1;
+/// Everything else.
+const NORMAL: u64 = 0;
+
+/// Asks a peer for all that it can be asked for.
+pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) {
+    let asked = peer.remote.is_some_and(|remote| remote.uploading) && !peer.shunned;
+    if !asked || peer.exhausted == Some((shared.work, peer.news)) {
+        return;
+    }
+    let mut free = peer.free_window(&shared.config.window);
+    if free == 0 {
+        return;
+    }
+    if wants_manifest_alone(shared, peer) {
+        shared.manifest_from = Some(peer.id);
+        request(shared, peer, None, NORMAL, None);
+        free -= 1;
+    }
+    while free > 0 && request_waiting(shared, peer) {
+        free -= 1;
+    }
+    let mut ranges = shared.demands.ranges_in_turn(RANGES_PER_PASS);
+    while free > 0 && !ranges.is_empty() {
+        ranges.retain(|id| {
+            let asked = free > 0 && request_from_range(shared, peer, *id);
+            free -= usize::from(asked);
+            asked
+        });
+    }
+    if free > 0 && should_upgrade(shared, peer) {
+        let block = last_block(shared, peer);
+        free -= 1;
+        request_upgrade(shared, peer, block);
+    }
+    if free > 0 {
+        want(shared, peer);
+        peer.exhausted = Some((shared.work, peer.news));
+    }
+}
+
+/// Whether there is anything at all that could be asked of a peer, before looking for it.
+pub(crate) fn may_fill(shared: &Shared, peer: &Peer) -> bool {
+    !shared.demands.is_quiet() || should_upgrade(shared, peer) || wants_manifest_alone(shared, peer)
+}
+
+/// The manifest comes with the first upgrade; from a peer without blocks it is asked for by itself.
+fn wants_manifest_alone(shared: &Shared, peer: &Peer) -> bool {
+    shared.view.manifest == ManifestState::Unknown
+        && shared.manifest_from.is_none()
+        && peer
+            .remote
+            .is_some_and(|remote| remote.has_manifest && remote.length == Length::ZERO)
+}
+
+fn should_upgrade(shared: &Shared, peer: &Peer) -> bool {
+    (shared.config.eager_upgrade || shared.demands.wants_upgrade())
+        && shared.upgrading.is_none()
+        && peer.can_upgrade_us(shared)
+}
+
+fn request_waiting(shared: &mut Shared, peer: &mut Peer) -> bool {
+    let waiting = shared.demands.waiting();
+    if waiting.is_empty() {
+        return false;
+    }
+    let bound = peer.bound(shared);
+    if let Some(index) = waiting.first_common(&peer.blocks, 0..bound) {
+        request_block(shared, peer, index, URGENT);
+        return true;
+    }
+    // past our length a block can only come with the tree that spans it, and one at a time
+    let ours = shared.view.length.get();
+    let theirs = peer.length(shared).unwrap_or(0);
+    let beyond = waiting.first_common(&peer.blocks, ours..theirs);
+    let Some(index) = beyond else { return false };
+    if shared.upgrading.is_some() || !peer.can_upgrade_us(shared) {
+        return false;
+    }
+    request_upgrade(shared, peer, Some((index, URGENT)));
+    true
+}
+
+fn request_from_range(shared: &mut Shared, peer: &mut Peer, id: DemandId) -> bool {
+    let bound = peer.bound(shared);
+    let Some(range) = shared.demands.range(id) else {
+        return false;
+    };
+    let index = match range.order() {
+        Order::Linear => range.first(&peer.blocks, &shared.taken, 0, bound),
+        Order::Scattered => {
+            let (from, to) = peer.runs.get(&id).copied().unwrap_or((0, 0));
+            let found = range
+                .first(&peer.blocks, &shared.taken, from, to.min(bound))
+                .or_else(|| {
+                    // a new run: somewhere, else the first there is
+                    let start = range.lacking();
+                    let span = range.end().min(bound).saturating_sub(start);
+                    let from = (start + shared.rng.below(span)) & !(RUN - 1);
+                    range
+                        .first(&peer.blocks, &shared.taken, from, bound)
+                        .or_else(|| range.first(&peer.blocks, &shared.taken, start, from))
+                });
+            if let Some(index) = found {
+                shared.traced.insert(id);
+                peer.runs.insert(id, (index + 1, (index | (RUN - 1)) + 1));
+            }
+            found
+        }
+    };
+    let Some(index) = index else { return false };
+    request_block(shared, peer, index, NORMAL);
+    true
+}
+
+/// A range without an end wants the newest block: it comes with the tree that spans it.
+fn last_block(shared: &Shared, peer: &Peer) -> Option<(u64, u64)> {
+    let index = peer.length(shared)?.checked_sub(1)?;
+    let wanted = shared.demands.follows() && peer.blocks.get(index) && !shared.taken.get(index);
+    wanted.then_some((index, NORMAL))
+}
+
+/// Asks for a block that our tree spans, and for a longer tree if that can ride along.
+pub(crate) fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, priority: u64) {
+    let length = shared
+        .view
+        .length
+        .get()
+        .min(peer.length(shared).unwrap_or(0));
+    let nodes = if shared.untied.contains(&index) {
+        path::path_to_root(index, length)
+    } else {
+        path::missing_nodes(&shared.view.blocks, index, length)
+    };
+    let upgrade = should_upgrade(shared, peer)
+        .then(|| upgrade_request(shared, peer))
+        .flatten();
+    let block = BlockRequest {
+        index: BlockIndex::new(index),
+        nodes,
+    };
+    request(shared, peer, Some(block), priority, upgrade);
+}
+
+fn request_upgrade(shared: &mut Shared, peer: &mut Peer, block: Option<(u64, u64)>) {
+    let upgrade = upgrade_request(shared, peer);
+    let priority = block.map_or(NORMAL, |(_, priority)| priority);
+    let block = block.map(|(index, _)| BlockRequest {
+        index: BlockIndex::new(index),
+        nodes: 0,
+    });
+    request(shared, peer, block, priority, upgrade);
+}
+
+fn upgrade_request(shared: &Shared, peer: &Peer) -> Option<UpgradeRequest> {
+    let start = shared.view.length;
+    let length = peer.length(shared)?.checked_sub(start.get())?;
+    Some(UpgradeRequest {
+        start,
+        length: Length::new(length),
+    })
+}
+
+fn request(
+    shared: &mut Shared,
+    peer: &mut Peer,
+    block: Option<BlockRequest>,
+    priority: u64,
+    upgrade: Option<UpgradeRequest>,
+) {
+    let fork = peer.remote.map_or(shared.view.fork, |remote| remote.fork);
+    let manifest = shared.view.manifest == ManifestState::Unknown
+        && peer.remote.is_some_and(|remote| remote.has_manifest);
+    let index = block.map(|block| block.index.get());
+    let sent = Sent {
+        fork,
+        block: index,
+        upgrade: upgrade.map(|upgrade| upgrade.start),
+        at: shared.now,
+        filled: peer.free_window(&shared.config.window) == 1,
+    };
+    let Some(id) = peer.requests.add(sent) else {
+        return;
+    };
+    shared.under_way += 1;
+    if let Some(index) = index {
+        shared.flights.add(index, peer.id, id, shared.now);
+        shared.taken.set(index);
+        shared.demands.started(index);
+    }
+    if upgrade.is_some() {
+        shared.upgrading = Some(Upgrading {
+            peer: peer.id,
+            request: Some(id),
+        });
+        let late = shared.now.after(shared.config.upgrade_patience);
+        shared.timers.set(Timer::Upgrade, late);
+    }
+    let want = Wanted {
+        block,
+        upgrade,
+        manifest,
+        hash: None,
+        seek: None,
+    };
+    shared.send(
+        peer,
+        Request {
+            id,
+            fork,
+            want,
+            priority,
+        },
+    );
+}
+
+/// Asks to be told of windows in which something is wanted that the peer has not said it has.
+fn want(shared: &mut Shared, peer: &mut Peer) {
+    let Some(theirs) = peer.length(shared) else {
+        return;
+    };
+    let mut asked = 0;
+    let mut at = 0;
+    while let Some(index) = shared
+        .demands
+        .waiting()
+        .first_difference(&peer.blocks, at..theirs)
+    {
+        at = next_window(index);
+        let Some(demand) = shared.demands.waiter(index) else {
+            continue;
+        };
+        asked += usize::from(peer.want(shared, index, demand));
+        if asked >= WANTS_PER_PASS {
+            return;
+        }
+    }
+    let end = theirs.min(shared.view.length.get());
+    for id in shared.demands.ranges_in_turn(RANGES_PER_PASS) {
+        let mut at = 0;
+        while let Some(index) = shared
+            .demands
+            .range(id)
+            .and_then(|range| range.first_wanted(&shared.taken, at, end))
+        {
+            at = next_window(index);
+            asked += usize::from(peer.want(shared, index, id));
+            if asked >= WANTS_PER_PASS {
+                return;
+            }
+        }
+    }
+}
+
+fn next_window(index: u64) -> u64 {
+    let window = hc_bitfield::limits::SEGMENT_BITS;
+    (index / window + 1).saturating_mul(window)
+}

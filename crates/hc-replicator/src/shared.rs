@@ -1,0 +1,190 @@
+//! What all peers of a machine share: the log, the demands, the blocks under way, the outputs. Knows
+//! nothing of how a peer behaves.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use hc_bitfield::Bitfield;
+use hc_merkle::Length;
+use hc_protocol::Time;
+use hc_protocol::message::{Message, RequestId};
+
+use crate::config::Config;
+use crate::demand::{Demands, Ended};
+use crate::flight::Flights;
+use crate::id::{DemandId, PeerId, Ticket};
+use crate::local::{LocalView, ManifestState};
+use crate::output::{Effect, Hangup, Notice, Output};
+use crate::peer::{Peer, Task};
+use crate::rng::Rng;
+use crate::stats::Stats;
+use crate::timer::Timers;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) now: Time,
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    pub(crate) view: LocalView,
+    /// Blocks that are here or under way.
+    pub(crate) taken: Bitfield,
+    pub(crate) demands: Demands,
+    pub(crate) flights: Flights,
+    /// Who was asked for a longer tree and has not given it yet.
+    pub(crate) upgrading: Option<PeerId>,
+    /// Whom the manifest alone was asked of.
+    pub(crate) manifest_from: Option<PeerId>,
+    /// Blocks whose proof could not be tied to the tree: asked for with the whole path next time.
+    pub(crate) untied: BTreeSet<u64>,
+    /// Requests under way to all peers.
+    pub(crate) under_way: usize,
+    /// Somebody on our side is, or was until a moment ago, interested.
+    pub(crate) active: bool,
+    /// Counts what may give any peer something new to be asked for.
+    pub(crate) work: u64,
+    /// Counts changes to which blocks are here.
+    pub(crate) version: u64,
+    /// The longest start without holes that a peer on this fork said it has.
+    pub(crate) remote_contiguous: Length,
+    /// Demands for which some peer keeps something.
+    pub(crate) traced: BTreeSet<DemandId>,
+    /// Peers whose news have to be acted on.
+    pub(crate) dirty: BTreeSet<PeerId>,
+    /// Peers that may have to be told where we stand.
+    pub(crate) sync_due: BTreeSet<PeerId>,
+    /// Requests that are not needed any more.
+    pub(crate) cancels: Vec<(PeerId, RequestId)>,
+    pub(crate) hangups: Vec<(PeerId, Hangup)>,
+    pub(crate) tickets: BTreeMap<Ticket, PeerId>,
+    next_ticket: u64,
+    pub(crate) timers: Timers,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) stats: Stats,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, view: LocalView) -> Self {
+        Self {
+            now: Time::ZERO,
+            rng: Rng::new(config.seed),
+            taken: view.blocks.clone(),
+            config,
+            view,
+            demands: Demands::default(),
+            flights: Flights::default(),
+            upgrading: None,
+            manifest_from: None,
+            untied: BTreeSet::new(),
+            under_way: 0,
+            active: false,
+            work: 0,
+            version: 0,
+            remote_contiguous: Length::ZERO,
+            traced: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            sync_due: BTreeSet::new(),
+            cancels: Vec::new(),
+            hangups: Vec::new(),
+            tickets: BTreeMap::new(),
+            next_ticket: 0,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// We take blocks, or wait for some.
+    pub(crate) fn downloading(&self) -> bool {
+        self.active || self.under_way > 0
+    }
+
+    /// Peers can ask us for the manifest.
+    pub(crate) fn gives_manifest(&self) -> bool {
+        self.view.manifest == ManifestState::Known
+    }
+
+    pub(crate) fn send(&mut self, peer: &mut Peer, message: impl Into<Outgoing>) {
+        let Outgoing(message) = message.into();
+        peer.stats.sent.count(&message);
+        self.stats.sent.count(&message);
+        self.outputs.push_back(Output::Send {
+            peer: peer.id,
+            message,
+        });
+    }
+
+    pub(crate) fn run(&mut self, peer: &mut Peer, task: Task, effect: Effect) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, peer.id);
+        peer.tasks.insert(ticket, task);
+        self.outputs.push_back(Output::Run {
+            ticket,
+            peer: peer.id,
+            effect,
+        });
+    }
+
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.outputs.push_back(Output::Notify(notice));
+    }
+
+    pub(crate) fn resolve(&mut self, ended: Vec<Ended>) {
+        let outputs = ended
+            .into_iter()
+            .map(|(id, outcome)| Output::Resolve { id, outcome });
+        self.outputs.extend(outputs);
+    }
+
+    pub(crate) fn hang_up(&mut self, peer: PeerId, reason: Hangup) {
+        self.hangups.push((peer, reason));
+    }
+
+    /// A peer will not give a block that it was asked for.
+    pub(crate) fn release(&mut self, index: u64, peer: PeerId) {
+        if self.flights.remove(index, peer) {
+            self.landed(index);
+        }
+    }
+
+    /// Blocks are not here any more.
+    pub(crate) fn untake(&mut self, range: core::ops::Range<u64>) {
+        self.taken.unset_range(range.clone());
+        for index in self.flights.within(range) {
+            self.taken.set(index);
+        }
+        self.work += 1;
+    }
+
+    /// A block is under way no longer.
+    pub(crate) fn landed(&mut self, index: u64) {
+        if !self.view.blocks.get(index) {
+            self.taken.unset(index);
+            self.demands.stopped(index);
+            self.work += 1;
+        }
+    }
+}
+
+/// A message, from any of its kinds.
+pub(crate) struct Outgoing(Message);
+
+macro_rules! outgoing {
+    ($($kind:ident),*) => {
+        $(impl From<hc_protocol::message::$kind> for Outgoing {
+            fn from(message: hc_protocol::message::$kind) -> Self {
+                Self(Message::$kind(message))
+            }
+        })*
+    };
+}
+
+outgoing!(
+    Sync, Request, Cancel, Data, NoData, Want, Bitfield, Range, Extension
+);
+
+impl From<Message> for Outgoing {
+    fn from(message: Message) -> Self {
+        Self(message)
+    }
+}
