@@ -245,7 +245,7 @@ impl Replicator {
                     let late = shared
                         .upgrading
                         .take()
-                        .and_then(|up| self.peers.get_mut(&up.peer));
+                        .and_then(|id| self.peers.get_mut(&id));
                     if let Some(peer) = late {
                         peer.dawdled = true;
                         shared.work += 1;
@@ -361,7 +361,7 @@ impl Replicator {
                 shared.release(*index, id);
             }
         }
-        if shared.upgrading.is_some_and(|upgrade| upgrade.peer == id) {
+        if shared.upgrading == Some(id) {
             shared.upgrading = None;
             shared.timers.unset(Timer::Upgrade);
             shared.work += 1;

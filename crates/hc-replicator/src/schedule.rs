@@ -210,10 +210,7 @@ fn request(
         shared.demands.started(index);
     }
     if upgrade.is_some() {
-        shared.upgrading = Some(Upgrading {
-            peer: peer.id,
-            request: Some(id),
-        });
+        shared.upgrading = Some(peer.id);
         let late = shared.now.after(shared.config.upgrade_patience);
         shared.timers.set(Timer::Upgrade, late);
     }

@@ -172,13 +172,6 @@ impl Peer {
         if let Some(index) = sent.block {
             shared.flights.answered(index, self.id);
         }
-        let upgrade = shared
-            .upgrading
-            .as_mut()
-            .filter(|upgrade| upgrade.peer == self.id);
-        if let Some(upgrade) = upgrade.filter(|_| sent.upgrade.is_some()) {
-            upgrade.request = None;
-        }
         let took = shared.now.since(sent.at);
         self.pace.answered(took, sent.filled, &shared.config.window);
         self.has_room(shared);
@@ -196,10 +189,7 @@ impl Peer {
 
     /// The peer does not give us a longer log just now.
     pub(crate) fn end_upgrade(&mut self, shared: &mut Shared) {
-        if shared
-            .upgrading
-            .is_some_and(|upgrade| upgrade.peer == self.id)
-        {
+        if shared.upgrading == Some(self.id) {
             shared.upgrading = None;
             shared.timers.unset(crate::timer::Timer::Upgrade);
         }
