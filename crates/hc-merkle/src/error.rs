@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{BlockIndex, ByteOffset, Length, NodeIndex};
+use crate::{BlockIndex, ByteOffset, Fork, Length, ManifestError, NodeIndex, SignatureError};
 
 /// Roots that are not those of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -137,5 +137,97 @@ impl PlanError {
     #[must_use]
     pub fn is_invalid_request(&self) -> bool {
         !matches!(self, Self::MissingNode { .. } | Self::MissingBlock { .. })
+    }
+}
+
+/// A proof that is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// It proves nothing.
+    #[error("proof proves nothing")]
+    Empty,
+    /// It is of another fork; nobody's fault while a log is truncated.
+    #[error("proof is of fork {theirs} and not {ours}")]
+    OtherFork {
+        /// Fork that the log is on.
+        ours: Fork,
+        /// Fork that the proof is of.
+        theirs: Fork,
+    },
+    /// It starts from another length than the log has. Where that is a smaller one, others were
+    /// faster, and nobody is to blame.
+    #[error("upgrade starts from length {theirs} and not {ours}")]
+    OtherLength {
+        /// Length that the log has.
+        ours: Length,
+        /// Length that the proof starts from.
+        theirs: Length,
+    },
+    /// It upgrades by nothing, or beyond [`MAX_LENGTH`](crate::limits::MAX_LENGTH).
+    #[error("length {length} cannot be proven")]
+    TooLong {
+        /// Length that it leads to.
+        length: Length,
+    },
+    /// A path leaves the tree.
+    #[error("path leaves the tree")]
+    OutOfTree,
+    /// A node that is needed is missing, or another stands in its place.
+    #[error("node {index} is not where it is needed")]
+    ExpectedNode {
+        /// The node that is needed.
+        index: NodeIndex,
+    },
+    /// It has a node that is not needed.
+    #[error("node {index} is not needed")]
+    UnexpectedNode {
+        /// The node.
+        index: NodeIndex,
+    },
+    /// The sizes add up to more than 64 bits can count.
+    #[error("nodes hold more bytes than can be counted")]
+    TooManyBytes,
+    /// The roots do not make a tree.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// It does not prove the prologue as a whole, or proves another one.
+    #[error("upgrade does not have the prologue")]
+    Prologue,
+    /// Its manifest is invalid or another log's.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The tree it leads to is not signed by those who may.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// Its path ends at a node that is not stored; others were faster, or it was not asked for.
+    #[error("node {index} is not known")]
+    Unconnected {
+        /// Where its path ends.
+        index: NodeIndex,
+    },
+    /// Its path ends at a node that is another one here.
+    #[error("node {index} has another hash")]
+    Checksum {
+        /// Where its path ends.
+        index: NodeIndex,
+    },
+    /// It belongs to another step of the search for where two forks part.
+    #[error("node {index} was not asked for")]
+    NotWanted {
+        /// Where its path ends.
+        index: NodeIndex,
+    },
+}
+
+impl ProofError {
+    /// Whether whoever sent the proof is to blame; else the log has moved since it was asked for.
+    #[must_use]
+    pub fn is_senders_fault(&self) -> bool {
+        match self {
+            Self::OtherFork { .. } | Self::Unconnected { .. } | Self::NotWanted { .. } => false,
+            Self::OtherLength { ours, theirs } => theirs > ours,
+            _ => true,
+        }
     }
 }

@@ -1,9 +1,15 @@
 //! Questions about a log and their verifiable answers, as they go over the wire.
 
 mod codec;
+mod fork;
+mod grow;
+mod path;
 mod plan;
+mod verify;
 
+pub use fork::{Reorg, Wanted};
 pub use plan::{Plan, Planner};
+pub use verify::{Batch, Confirmed, Remote, Verified};
 
 use alloc::vec::Vec;
 

@@ -112,15 +112,7 @@ fn what_is_not_stored_is_not_the_askers_fault() {
 fn an_upgrade_from_nothing_reads_nothing() {
     let vectors = load("proofs.json");
     let source = &all(&vectors)["big"];
-    let upgrade = UpgradeRequest {
-        start: 0.into(),
-        length: source.store.head.length(),
-    };
-    let asked = Request {
-        upgrade: Some(upgrade),
-        ..Request::default()
-    };
-    assert_eq!(source.plan(&asked).unwrap().nodes(), []);
+    assert_eq!(source.plan(&whole(source)).unwrap().nodes(), []);
 }
 
 #[test]
@@ -140,6 +132,30 @@ fn a_log_without_blocks_proves_nothing() {
         (proof.upgrade, proof.block, proof.manifest),
         (None, None, None)
     );
+}
+
+/// Asks for all of a log.
+pub(crate) fn whole(source: &Source) -> Request {
+    let length = source.store.head.length();
+    let upgrade = UpgradeRequest {
+        start: 0.into(),
+        length,
+    };
+    Request {
+        upgrade: Some(upgrade),
+        ..Request::default()
+    }
+}
+
+pub(crate) fn hash_request(index: u64, nodes: u64) -> Request {
+    let hash = HashRequest {
+        index: index.into(),
+        nodes,
+    };
+    Request {
+        hash: Some(hash),
+        ..Request::default()
+    }
 }
 
 fn numbers() -> impl Strategy<Value = u64> {

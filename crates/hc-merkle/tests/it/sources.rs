@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ops::Range;
 
 use bytes::Bytes;
 use hc_encoding::{Decode, DecodeError, Encode, Reader, Writer, decode_exact};
@@ -10,7 +11,8 @@ use hc_merkle::proof::{
     BlockRequest, HashRequest, Plan, Planner, Proof, Request, SeekRequest, UpgradeRequest,
 };
 use hc_merkle::{
-    CoreKey, Draft, Fork, Head, Length, Manifest, NodeIndex, PlanError, Truncation, drive,
+    Authority, CoreKey, Draft, Fork, Head, KeyPair, Length, Manifest, NodeIndex, PlanError,
+    Truncation, Verifier, drive,
 };
 use serde_json::Value;
 
@@ -85,6 +87,36 @@ impl Source {
             store,
             key: CoreKey(array(&source["key"])),
             manifest,
+        }
+    }
+
+    /// A log of these blocks, a letter each, signed by one key that is always the same.
+    pub(crate) fn made(parts: &[(Range<u64>, char)], fork: u64) -> Self {
+        let keys = KeyPair::from_seed(&[7; 32]);
+        let verifier = Verifier::from_manifest(Manifest::single(keys.public_key()));
+        let verifier = verifier.expect("a manifest");
+        let empty = Head::new(Fork::new(fork), Length::ZERO, Vec::new()).expect("an empty log");
+        let mut source = Self::over(empty);
+        source.key = verifier.key();
+        source.manifest = verifier.manifest().cloned();
+        let mut draft = Draft::new(&source.store.head);
+        for (blocks, letter) in parts {
+            let block = |i: u64| Bytes::from(format!("{letter}{i}").repeat(1 + (i % 3) as usize));
+            draft.append(blocks.clone().map(block)).expect("few blocks");
+        }
+        let sign = |head: &Head| verifier.sign(&keys, &head.signed_tree());
+        let change = draft.seal(sign).expect("a signature");
+        source.store.commit(&change);
+        source
+    }
+
+    /// Who may sign, where the manifest is known.
+    pub(crate) fn authority(&self) -> Authority {
+        match &self.manifest {
+            Some(manifest) => Verifier::new(self.key, manifest.clone())
+                .expect("a manifest")
+                .into(),
+            None => self.key.into(),
         }
     }
 

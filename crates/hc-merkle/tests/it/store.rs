@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use hc_merkle::{BlockIndex, Change, Head, Node, NodeIndex};
+use hc_merkle::{BlockIndex, Change, Fork, Head, Length, Node, NodeIndex};
 
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -48,5 +48,27 @@ impl Store {
             .iter()
             .map(|index| self.nodes.get(index).copied())
             .collect()
+    }
+
+    pub(crate) fn state(&self) -> (Fork, Length, u64, [u8; 32]) {
+        let head = &self.head;
+        (
+            head.fork(),
+            head.length(),
+            head.byte_length().get(),
+            *head.tree_hash().as_bytes(),
+        )
+    }
+
+    /// The blocks that are there, as ranges [from, to).
+    pub(crate) fn has(&self) -> Vec<[u64; 2]> {
+        let mut ranges: Vec<[u64; 2]> = Vec::new();
+        for index in self.blocks.keys() {
+            match ranges.last_mut() {
+                Some(range) if range[1] == index.get() => range[1] += 1,
+                _ => ranges.push([index.get(), index.get() + 1]),
+            }
+        }
+        ranges
     }
 }

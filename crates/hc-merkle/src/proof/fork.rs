@@ -1,0 +1,246 @@
+//! Following a log to another fork: where it parts from ours, then one change.
+//!
+//! Owns the search for the common ancestor, from a signed head of the new fork down to the first block
+//! that differs. Knows nothing of who is asked, or of where nodes are stored.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::verify::{paths, whole};
+use super::{Proof, Remote};
+use crate::error::ProofError;
+use crate::manifest::Manifest;
+use crate::walk::node_at;
+use crate::{Authority, Change, Fork, Head, Length, Node, NodeIndex, Verifier};
+
+/// What to ask for next: the hash of the leaf of any of these blocks, with this many nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Blocks among which the forks part.
+    pub blocks: Range<u64>,
+    /// Steps from a leaf up to the node that differs: what goes in
+    /// [`HashRequest::nodes`](super::HashRequest::nodes).
+    pub nodes: u64,
+}
+
+/// A log on its way to another fork.
+///
+/// Made of a proof of the whole new fork. Then, in turn: read the [`expected`](Self::expected) nodes
+/// and [`compare`](Self::compare); while that wants more, ask for it and [`update`](Self::update).
+/// When nothing is wanted, [`finish`](Self::finish) makes the change.
+#[derive(Debug, Clone)]
+pub struct Reorg {
+    base: (Fork, Length),
+    head: Head,
+    manifest: Option<Manifest>,
+    learned: Option<Verifier>,
+    /// All nodes of the new fork that are known to be authentic.
+    nodes: BTreeMap<NodeIndex, Node>,
+    /// Nodes to compare with those stored.
+    expected: Vec<NodeIndex>,
+    search: Search,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Search {
+    /// The roots of the new fork have to be compared.
+    Roots,
+    /// Under this node the forks part.
+    Under(Node),
+    /// The forks have this many blocks in common.
+    Found(Length),
+}
+
+impl Reorg {
+    /// Starts from a proof of a whole other fork: its signature holds, and it is a later one.
+    ///
+    /// # Errors
+    /// [`ProofError`] says what is wrong.
+    pub fn new(head: &Head, proof: Proof, authority: &Authority) -> Result<Self, ProofError> {
+        if proof.fork <= head.fork {
+            return Err(ProofError::OtherFork {
+                ours: head.fork,
+                theirs: proof.fork,
+            });
+        }
+        let (
+            Remote {
+                head: next,
+                learned,
+                ..
+            },
+            given,
+            hashed,
+        ) = whole(proof, authority)?;
+        let nodes: BTreeMap<_, _> = given
+            .into_iter()
+            .chain(hashed)
+            .map(|node| (node.index, node))
+            .collect();
+        Ok(Self {
+            base: (head.fork, head.length),
+            manifest: learned
+                .as_ref()
+                .and_then(|verifier| verifier.manifest().cloned()),
+            learned,
+            expected: nodes.keys().copied().collect(),
+            nodes,
+            search: if head.length == Length::ZERO {
+                Search::Found(Length::ZERO)
+            } else {
+                Search::Roots
+            },
+            head: next,
+        })
+    }
+
+    /// The head of the new fork.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Who may sign, where only the key was known before.
+    #[must_use]
+    pub fn learned(&self) -> Option<&Verifier> {
+        self.learned.as_ref()
+    }
+
+    /// The stored nodes to compare with next, in the order of their index.
+    #[must_use]
+    pub fn expected(&self) -> &[NodeIndex] {
+        &self.expected
+    }
+
+    /// Compares with the stored nodes, read in the order of [`expected`](Self::expected), and says
+    /// what is wanted next; nothing, when it is known where the forks part.
+    pub fn compare(&mut self, stored: &[Option<Node>]) -> Option<Wanted> {
+        let same: BTreeMap<NodeIndex, bool> = self
+            .expected
+            .iter()
+            .enumerate()
+            .map(|(place, &index)| {
+                let stored = node_at(stored, place, index).map(|node| node.hash);
+                (
+                    index,
+                    stored == self.nodes.get(&index).map(|node| node.hash),
+                )
+            })
+            .collect();
+        let is_same = |node: &Node| same.get(&node.index).copied().unwrap_or_default();
+        if let Search::Roots = self.search {
+            let first = self.head.roots.iter().find(|root| !is_same(root));
+            self.search = match first {
+                Some(root) => Search::Under(*root),
+                None => Search::Found(self.head.length),
+            };
+        }
+        if let Search::Under(node) = self.search {
+            self.descend(node, is_same);
+        }
+        self.expected.clear();
+        self.wanted()
+    }
+
+    /// Goes on with an answer to what was wanted.
+    ///
+    /// # Errors
+    /// [`ProofError`] where it is not an answer to that, or does not belong to the new fork; the search
+    /// is then where it was.
+    pub fn update(&mut self, proof: Proof) -> Result<(), ProofError> {
+        if proof.fork != self.head.fork {
+            return Err(ProofError::OtherFork {
+                ours: self.head.fork,
+                theirs: proof.fork,
+            });
+        }
+        let path = paths(&mut [proof])
+            .pop()
+            .transpose()?
+            .flatten()
+            .ok_or(ProofError::Empty)?;
+        let index = path.top().index;
+        let Search::Under(node) = self.search else {
+            return Err(ProofError::NotWanted { index });
+        };
+        if node.index != index || path.given.is_empty() {
+            return Err(ProofError::NotWanted { index });
+        }
+        if node.hash != path.top().hash {
+            return Err(ProofError::Checksum { index });
+        }
+        self.expected = path
+            .given
+            .iter()
+            .chain(&path.hashed)
+            .map(|node| node.index)
+            .collect();
+        self.expected.sort_unstable();
+        self.nodes.extend(
+            path.given
+                .into_iter()
+                .chain(path.hashed)
+                .map(|node| (node.index, node)),
+        );
+        Ok(())
+    }
+
+    /// What to ask for next; nothing, when it is known where the forks part, and before the roots are
+    /// compared.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Wanted> {
+        let Search::Under(node) = self.search else {
+            return None;
+        };
+        let blocks = node.index.first_block().get()..node.index.end().min(self.base.1).get();
+        Some(Wanted {
+            blocks,
+            nodes: node.index.depth().into(),
+        })
+    }
+
+    /// How many blocks the forks have in common, once it is known. Blocks whose nodes are not stored
+    /// here do not count.
+    #[must_use]
+    pub fn ancestors(&self) -> Option<Length> {
+        match self.search {
+            Search::Found(length) => Some(length),
+            Search::Roots | Search::Under(_) => None,
+        }
+    }
+
+    /// The change that truncates to the common ancestor and takes over the new fork; `None` until the
+    /// ancestor is known.
+    #[must_use]
+    pub fn finish(self) -> Option<Change> {
+        let ancestors = self.ancestors()?;
+        Some(Change {
+            base: self.base,
+            truncate: Some(ancestors.min(self.base.1)),
+            nodes: self.nodes.into_values().collect(),
+            blocks: Vec::new(),
+            head: Some(self.head),
+            manifest: self.manifest,
+        })
+    }
+
+    /// Goes down from a node that differs as far as the nodes known allow.
+    fn descend(&mut self, node: Node, is_same: impl Fn(&Node) -> bool) {
+        let mut at = node;
+        loop {
+            let first = Length::new(at.index.first_block().get());
+            if at.index.is_leaf() || first >= self.base.1 {
+                self.search = Search::Found(first);
+                return;
+            }
+            let child = |index: Option<NodeIndex>| self.nodes.get(&index?).copied();
+            let children = (child(at.index.left_child()), child(at.index.right_child()));
+            let (Some(left), Some(right)) = children else {
+                break;
+            };
+            at = if is_same(&left) { right } else { left };
+        }
+        self.search = Search::Under(at);
+    }
+}

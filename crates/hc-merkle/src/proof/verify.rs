@@ -1,0 +1,525 @@
+//! Deciding whether proofs are authentic, many at a time.
+//!
+//! Owns the way from untrusted proofs to a [`Change`]: first everything is hashed and signatures are
+//! checked; what is then left to compare are a few stored nodes, which the caller reads in one go.
+//! Knows nothing of where they are stored, or of who sent a proof.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::grow::{Grown, grow};
+use super::path::{Path, climb};
+use super::{Proof, UpgradeProof};
+use crate::error::ProofError;
+use crate::manifest::Manifest;
+use crate::{
+    Authority, BlockIndex, ByteLength, Change, Fork, Hash, Head, Length, Node, NodeIndex, Verifier,
+    hash,
+};
+
+impl Head {
+    /// Verifies a proof against this head: hashes, then the signature where it brings one.
+    ///
+    /// # Errors
+    /// [`ProofError`] says what is wrong, and whether whoever sent it is to blame.
+    pub fn verify(&self, proof: Proof, authority: &Authority) -> Result<Verified, ProofError> {
+        let mut batch = Batch::verify(self, authority, [proof]);
+        match batch.items.pop() {
+            Some(Err(error)) => Err(error),
+            item => {
+                batch.items.extend(item);
+                Ok(Verified(batch))
+            }
+        }
+    }
+}
+
+/// What a proof claims without anything of the log being at hand: all of it is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The head that is signed.
+    pub head: Head,
+    /// The head at the length that was asked for, unsigned: what to compare to find that one length
+    /// was signed twice.
+    pub asked: Head,
+    /// Who may sign, where only the key was known before.
+    pub learned: Option<Verifier>,
+}
+
+impl Remote {
+    /// Verifies a proof of a whole log, from its first block on, that nothing else is known of. A
+    /// block, hash or seek it may have has to be part of the tree that it proves.
+    ///
+    /// # Errors
+    /// [`ProofError`] says what is wrong.
+    pub fn verify(proof: Proof, authority: &Authority) -> Result<Self, ProofError> {
+        whole(proof, authority).map(|(remote, _, _)| remote)
+    }
+}
+
+/// Verifies a proof that starts from nothing: what it claims, then the nodes given and hashed.
+pub(super) fn whole(
+    proof: Proof,
+    authority: &Authority,
+) -> Result<(Remote, Vec<Node>, Vec<Node>), ProofError> {
+    let mut proofs = [proof];
+    let path = paths(&mut proofs).pop().transpose()?.flatten();
+    let [proof] = proofs;
+    let upgrade = proof.upgrade.ok_or(ProofError::Empty)?;
+    if upgrade.start > Length::ZERO {
+        return Err(ProofError::OtherLength {
+            ours: Length::ZERO,
+            theirs: upgrade.start,
+        });
+    }
+    let top = path.as_ref().map(Path::top);
+    let manifest = proof.manifest.as_ref();
+    let (grown, learned) = signed(
+        &Head::empty(),
+        authority,
+        proof.fork,
+        upgrade,
+        top,
+        manifest,
+    )?;
+    let (mut given, mut hashed) = (grown.given, grown.hashed);
+    if let Some(path) = path {
+        if !grown.joined {
+            return Err(ProofError::Unconnected {
+                index: path.top().index,
+            });
+        }
+        let nodes = if path.is_hashed {
+            &mut hashed
+        } else {
+            &mut given
+        };
+        nodes.push(path.top());
+        given.extend(path.given);
+        hashed.extend(path.hashed);
+    }
+    Ok((
+        Remote {
+            head: grown.head,
+            asked: grown.asked,
+            learned,
+        },
+        given,
+        hashed,
+    ))
+}
+
+/// A proof that holds if one stored node is the right one.
+#[derive(Debug)]
+pub struct Verified(Batch);
+
+impl Verified {
+    /// The stored node that decides; `None` where it holds already.
+    #[must_use]
+    pub fn expected(&self) -> Option<NodeIndex> {
+        self.0.expected.first().copied()
+    }
+
+    /// Compares with the stored node, and makes the change.
+    ///
+    /// # Errors
+    /// [`ProofError::Unconnected`] where no such node is stored, [`ProofError::Checksum`] where it is
+    /// another.
+    pub fn confirm(self, stored: Option<Node>) -> Result<Change, ProofError> {
+        let mut confirmed = self.0.confirm(&[stored]);
+        match (confirmed.outcomes.pop(), confirmed.change) {
+            (Some(Err(error)), _) => Err(error),
+            (_, Some(change)) => Ok(change),
+            (_, None) => Err(ProofError::Empty),
+        }
+    }
+}
+
+/// Proofs that arrived together: hashed together, tied to the tree by one read, and turned into one
+/// change.
+#[derive(Debug)]
+pub struct Batch {
+    base: Head,
+    items: Vec<Result<Item, ProofError>>,
+    expected: Vec<NodeIndex>,
+    learned: Option<Verifier>,
+}
+
+/// A batch after the stored nodes were compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmed {
+    /// What is to be written; `None` where no proof held.
+    pub change: Option<Change>,
+    /// What became of each proof, in the order they were given.
+    pub outcomes: Vec<Result<(), ProofError>>,
+    /// Who may sign, where only the key was known before.
+    pub learned: Option<Verifier>,
+}
+
+/// A proof that is hashed, and signed if it moves the head.
+#[derive(Debug)]
+struct Item {
+    given: Vec<Node>,
+    hashed: Vec<Node>,
+    block: Option<(BlockIndex, Bytes)>,
+    /// The top of the path, unless it became part of a signed tree.
+    top: Option<Top>,
+    upgrade: Option<Upgrade>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Top {
+    node: Node,
+    is_hashed: bool,
+}
+
+#[derive(Debug)]
+struct Upgrade {
+    from: Length,
+    head: Head,
+}
+
+impl Batch {
+    /// Verifies proofs against `head`, each upgrade against the head that the ones before it led to.
+    ///
+    /// A proof with an upgrade that others have overtaken still counts for its block, hash or seek. A
+    /// proof that fails does not affect the others.
+    #[must_use]
+    pub fn verify(
+        head: &Head,
+        authority: &Authority,
+        proofs: impl IntoIterator<Item = Proof>,
+    ) -> Self {
+        let mut proofs: Vec<Proof> = proofs.into_iter().collect();
+        let paths = paths(&mut proofs);
+        let mut batch = Self {
+            base: head.clone(),
+            items: Vec::with_capacity(proofs.len()),
+            expected: Vec::new(),
+            learned: None,
+        };
+        let mut judge = Judge {
+            head: head.clone(),
+            authority: authority.clone(),
+        };
+        for (proof, path) in proofs.into_iter().zip(paths) {
+            let item = path.and_then(|path| judge.item(proof, path));
+            batch.items.push(item);
+        }
+        if authority.verifier().is_none() {
+            batch.learned = judge.authority.verifier().cloned();
+        }
+        let tops = batch.items.iter().flatten().filter_map(|item| item.top);
+        let known = |index| head.roots.iter().any(|root| root.index == index);
+        batch.expected = tops
+            .map(|top| top.node.index)
+            .filter(|index| !known(*index))
+            .collect();
+        batch.expected.sort_unstable();
+        batch.expected.dedup();
+        batch
+    }
+
+    /// The stored nodes that decide, in the order of their index. At most one for each proof.
+    #[must_use]
+    pub fn expected(&self) -> &[NodeIndex] {
+        &self.expected
+    }
+
+    /// Compares with the stored nodes, read in the order of [`expected`](Self::expected), and makes
+    /// one change of all proofs that hold.
+    #[must_use]
+    pub fn confirm(self, stored: &[Option<Node>]) -> Confirmed {
+        let mut change = Merged::new(self.base, &self.expected, stored);
+        let outcomes: Vec<_> = self
+            .items
+            .into_iter()
+            .map(|item| item.and_then(|item| change.take(item)))
+            .collect();
+        let held = outcomes.iter().any(Result::is_ok);
+        let learned = self.learned.filter(|_| held);
+        let manifest = learned
+            .as_ref()
+            .and_then(|verifier| verifier.manifest().cloned());
+        Confirmed {
+            change: held.then(|| change.finish(manifest)),
+            outcomes,
+            learned,
+        }
+    }
+}
+
+/// Takes the paths of block, hash and seek out of proofs and climbs them, those of all proofs
+/// together: first what is sought, then what that joins.
+pub(super) fn paths(proofs: &mut [Proof]) -> Vec<Result<Option<Path>, ProofError>> {
+    let mut seeks: Vec<_> = proofs
+        .iter_mut()
+        .map(|proof| Ok(seek_path(proof)))
+        .collect();
+    climb(&mut seeks);
+
+    let values: Vec<&[u8]> = proofs
+        .iter()
+        .filter_map(|proof| proof.block.as_ref().map(|block| block.value.as_ref()))
+        .collect();
+    let mut leaves = hash::leaves(&values).into_iter();
+    let mut paths = Vec::with_capacity(proofs.len());
+    let mut sought = Vec::with_capacity(proofs.len());
+    for (proof, seek) in proofs.iter_mut().zip(seeks) {
+        // Every block has its leaf, also in a proof that has failed.
+        let leaf = proof.block.as_ref().and_then(|_| leaves.next());
+        let (path, seek) = match seek {
+            Ok(seek) => main_path(proof, leaf, seek),
+            Err(error) => (Err(error), None),
+        };
+        paths.push(path);
+        sought.push(seek);
+    }
+    climb(&mut paths);
+    for (path, seek) in paths.iter_mut().zip(sought) {
+        if let (Ok(Some(path)), Some(seek)) = (path, seek) {
+            path.given.extend(seek.given);
+            path.hashed.extend(seek.hashed);
+        }
+    }
+    paths
+}
+
+fn seek_path(proof: &mut Proof) -> Option<Path> {
+    Path::of_first(core::mem::take(&mut proof.seek.as_mut()?.nodes), None)
+}
+
+/// The path of a block or hash, joined by what is sought, which is given back for its nodes; or, where
+/// nothing else is proven, what is sought itself.
+#[allow(clippy::type_complexity)] // named, it would say less
+fn main_path(
+    proof: &mut Proof,
+    leaf: Option<Hash>,
+    seek: Option<Path>,
+) -> (Result<Option<Path>, ProofError>, Option<Path>) {
+    let joining = seek.as_ref().map(Path::top);
+    if let (Some(block), Some(hash)) = (&mut proof.block, leaf) {
+        let Some(index) = block.index.leaf() else {
+            return (Err(ProofError::OutOfTree), None);
+        };
+        let leaf = Node {
+            index,
+            size: ByteLength::new(block.value.len() as u64),
+            hash,
+        };
+        let siblings = core::mem::take(&mut block.nodes);
+        return (Ok(Some(Path::of_leaf(leaf, siblings, joining))), seek);
+    }
+    let Some(hash) = &mut proof.hash else {
+        return (Ok(seek), None);
+    };
+    let index = hash.index;
+    let path = Path::of_first(core::mem::take(&mut hash.nodes), joining)
+        .filter(|path| path.top().index == index)
+        .ok_or(ProofError::ExpectedNode { index });
+    (path.map(Some), seek)
+}
+
+/// What is known while the proofs of a batch are judged one after the other.
+struct Judge {
+    head: Head,
+    authority: Authority,
+}
+
+impl Judge {
+    fn item(&mut self, proof: Proof, path: Option<Path>) -> Result<Item, ProofError> {
+        if proof.fork != self.head.fork {
+            return Err(ProofError::OtherFork {
+                ours: self.head.fork,
+                theirs: proof.fork,
+            });
+        }
+        let block = proof.block.map(|block| (block.index, block.value));
+        let (given, hashed, top) = match path {
+            Some(path) => {
+                let top = Top {
+                    node: path.top(),
+                    is_hashed: path.is_hashed,
+                };
+                (path.given, path.hashed, Some(top))
+            }
+            None => (Vec::new(), Vec::new(), None),
+        };
+        let mut item = Item {
+            given,
+            hashed,
+            block,
+            top,
+            upgrade: None,
+        };
+        let overtaken = |upgrade: &UpgradeProof| upgrade.start < self.head.length;
+        match proof.upgrade {
+            Some(upgrade) if overtaken(&upgrade) && top.is_some() => {}
+            Some(upgrade) => {
+                self.upgrade(&mut item, proof.fork, upgrade, proof.manifest.as_ref())?;
+            }
+            None => self.manifest(&item, proof.manifest.as_ref())?,
+        }
+        Ok(item)
+    }
+
+    fn upgrade(
+        &mut self,
+        item: &mut Item,
+        fork: Fork,
+        upgrade: UpgradeProof,
+        manifest: Option<&Manifest>,
+    ) -> Result<(), ProofError> {
+        let from = self.head.length;
+        if upgrade.start != from {
+            return Err(ProofError::OtherLength {
+                ours: from,
+                theirs: upgrade.start,
+            });
+        }
+        let top = item.top.map(|top| top.node);
+        let (grown, verifier) = signed(&self.head, &self.authority, fork, upgrade, top, manifest)?;
+        if let Some(top) = item.top.take_if(|_| grown.joined) {
+            let nodes = if top.is_hashed {
+                &mut item.hashed
+            } else {
+                &mut item.given
+            };
+            nodes.push(top.node);
+        }
+        item.given.extend(grown.given);
+        item.hashed.extend(grown.hashed);
+        item.upgrade = Some(Upgrade {
+            from,
+            head: grown.head.clone(),
+        });
+        self.head = grown.head;
+        if let Some(verifier) = verifier {
+            self.authority = verifier.into();
+        }
+        Ok(())
+    }
+
+    /// A manifest without an upgrade: all there is to know of a log without blocks.
+    fn manifest(&mut self, item: &Item, manifest: Option<&Manifest>) -> Result<(), ProofError> {
+        if let (Some(_), Authority::KeyOnly(_)) = (manifest, &self.authority) {
+            let verifier = self.authority.resolve(manifest)?.into_owned();
+            self.authority = verifier.into();
+        } else if item.top.is_none() && manifest.is_none() {
+            return Err(ProofError::Empty);
+        }
+        Ok(())
+    }
+}
+
+/// Grows a head by an upgrade and checks the signature; gives the verifier where it was not settled.
+pub(super) fn signed(
+    head: &Head,
+    authority: &Authority,
+    fork: Fork,
+    upgrade: UpgradeProof,
+    joining: Option<Node>,
+    manifest: Option<&Manifest>,
+) -> Result<(Grown, Option<Verifier>), ProofError> {
+    let verifier = authority.resolve(manifest)?;
+    let grown = grow(head, fork, upgrade, joining, verifier.prologue())?;
+    verifier.verify(&grown.head)?;
+    let learned = authority
+        .verifier()
+        .is_none()
+        .then(|| verifier.into_owned());
+    Ok((grown, learned))
+}
+
+/// The change that comes of all proofs that hold.
+struct Merged {
+    base: Head,
+    head: Option<Head>,
+    /// Nodes that are known to be authentic: stored, roots, or of a proof that held.
+    known: BTreeMap<NodeIndex, Node>,
+    nodes: BTreeMap<NodeIndex, (Node, bool)>,
+    blocks: BTreeMap<BlockIndex, Bytes>,
+}
+
+impl Merged {
+    fn new(base: Head, expected: &[NodeIndex], stored: &[Option<Node>]) -> Self {
+        let read = expected.iter().zip(stored);
+        let read = read.filter_map(|(index, node)| node.filter(|node| node.index == *index));
+        let known = base
+            .roots
+            .iter()
+            .copied()
+            .chain(read)
+            .map(|node| (node.index, node))
+            .collect();
+        Self {
+            base,
+            head: None,
+            known,
+            nodes: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, item: Item) -> Result<(), ProofError> {
+        let length = self.head.as_ref().unwrap_or(&self.base).length;
+        if let Some(upgrade) = item
+            .upgrade
+            .as_ref()
+            .filter(|upgrade| upgrade.from != length)
+        {
+            return Err(ProofError::OtherLength {
+                ours: length,
+                theirs: upgrade.from,
+            });
+        }
+        if let Some(top) = item.top {
+            let index = top.node.index;
+            let known = self
+                .known
+                .get(&index)
+                .ok_or(ProofError::Unconnected { index })?;
+            if known.hash != top.node.hash {
+                return Err(ProofError::Checksum { index });
+            }
+            // The hash of a parent covers the sum of the sizes under it, so what was hashed here is
+            // right where a size that once came along unchecked is not.
+            if top.is_hashed && known.size != top.node.size {
+                self.put(top.node, true);
+            }
+        }
+        for node in item.given {
+            self.put(node, false);
+        }
+        for node in item.hashed {
+            self.put(node, true);
+        }
+        self.blocks.extend(item.block);
+        if let Some(upgrade) = item.upgrade {
+            self.head = Some(upgrade.head);
+        }
+        Ok(())
+    }
+
+    /// Notes a node of a proof that holds. What was hashed here goes over what was given.
+    fn put(&mut self, node: Node, is_hashed: bool) {
+        let kept = self.nodes.entry(node.index).or_insert((node, is_hashed));
+        if is_hashed {
+            *kept = (node, true);
+        }
+        self.known.insert(node.index, kept.0);
+    }
+
+    fn finish(self, manifest: Option<Manifest>) -> Change {
+        Change {
+            base: (self.base.fork, self.base.length),
+            truncate: None,
+            nodes: self.nodes.into_values().map(|(node, _)| node).collect(),
+            blocks: self.blocks.into_iter().collect(),
+            head: self.head,
+            manifest,
+        }
+    }
+}

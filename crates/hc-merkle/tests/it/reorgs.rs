@@ -1,0 +1,177 @@
+//! A log follows another fork as the reference does: it asks for the same hashes, keeps the same
+//! blocks, and takes nothing that was tampered with.
+
+use hc_merkle::proof::{Proof, Reorg};
+use hc_merkle::{Fork, Length, ProofError};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::plan::{hash_request, whole};
+use crate::sources::{Source, all, decode};
+use crate::store::Store;
+use crate::vectors::{bytes, list, load, uint};
+use crate::verify::{Receiver, proof};
+
+impl Receiver {
+    /// Takes in the proof of a whole other fork that needs no search.
+    pub(crate) fn follow(&mut self, proof: Proof) -> Result<(), ProofError> {
+        let mut reorg = Reorg::new(&self.store.head, proof, &self.authority)?;
+        assert_eq!(reorg.compare(&self.store.read(reorg.expected())), None);
+        self.adopt(reorg);
+        Ok(())
+    }
+
+    fn adopt(&mut self, reorg: Reorg) {
+        let change = reorg.finish().expect("the ancestor is known");
+        self.store.commit(&change);
+    }
+}
+
+#[test]
+fn forks_are_followed_step_by_step() {
+    let vectors = load("proofs.json");
+    let sources = all(&vectors);
+    for case in list(&vectors["reorgs"]) {
+        let mut receiver = Receiver::of(case, &sources[case["source"].as_str().unwrap()]);
+        let mut steps = list(&case["steps"]).iter();
+        let first = steps.next().unwrap();
+        let mut reorg = Reorg::new(
+            &receiver.store.head,
+            proof(&first["reply"]),
+            &receiver.authority,
+        )
+        .unwrap();
+        check_wanted(&mut reorg, &receiver.store, first);
+        for step in steps {
+            assert_eq!(reorg.update(proof(&step["reply"])), Ok(()));
+            check_wanted(&mut reorg, &receiver.store, step);
+        }
+        assert_eq!(reorg.ancestors().unwrap().get(), uint(&case["ancestors"]));
+        receiver.adopt(reorg);
+        receiver.assert_state(&case["after"]);
+    }
+}
+
+fn check_wanted(reorg: &mut Reorg, store: &Store, step: &Value) {
+    let wanted = reorg.compare(&store.read(reorg.expected()));
+    assert_eq!(wanted, reorg.wanted());
+    assert_eq!(wanted.is_none(), step["finished"] == true);
+    if let Some(wanted) = wanted {
+        let expected = &step["want"];
+        assert_eq!(wanted.nodes, uint(&expected["nodes"]));
+        assert_eq!(
+            wanted.blocks,
+            uint(&expected["start"])..uint(&expected["end"])
+        );
+    }
+}
+
+#[test]
+fn tampered_forks_are_refused() {
+    let vectors = load("proofs.json");
+    let sources = all(&vectors);
+    let mut tampered = 0;
+    for case in list(&vectors["reorgs"]) {
+        let receiver = Receiver::of(case, &sources[case["source"].as_str().unwrap()]);
+        for reply in list(&case["tampered"]) {
+            let taken = decode(&bytes(&reply["reply"]).into())
+                .ok()
+                .and_then(|proof| {
+                    Reorg::new(&receiver.store.head, proof, &receiver.authority).ok()
+                });
+            assert!(taken.is_none(), "{reply}");
+            tampered += 1;
+        }
+    }
+    assert!(tampered > 70);
+}
+
+#[test]
+fn answers_that_were_not_asked_for_do_not_move_the_search() {
+    let vectors = load("proofs.json");
+    let case = &vectors["reorgs"][1];
+    let receiver = Receiver::of(case, &all(&vectors)["forked"]);
+    let step = |step: usize| proof(&case["steps"][step]["reply"]);
+    let mut reorg = Reorg::new(&receiver.store.head, step(0), &receiver.authority).unwrap();
+    assert!(matches!(
+        reorg.update(step(1)),
+        Err(ProofError::NotWanted { .. })
+    ));
+    assert_eq!(reorg.ancestors(), None);
+    assert_eq!(reorg.clone().finish(), None);
+    let wanted = reorg.compare(&receiver.store.read(reorg.expected()));
+
+    assert!(matches!(
+        reorg.update(step(2)),
+        Err(ProofError::NotWanted { .. })
+    ));
+    assert_eq!(
+        reorg.update(Proof {
+            fork: Fork::new(1),
+            ..Proof::default()
+        }),
+        Err(ProofError::Empty)
+    );
+    assert!(matches!(
+        reorg.update(Proof::default()),
+        Err(ProofError::OtherFork { .. })
+    ));
+    let mut changed = step(1);
+    changed.hash.as_mut().unwrap().nodes[1].hash.0[0] ^= 1;
+    assert!(matches!(
+        reorg.update(changed),
+        Err(ProofError::Checksum { .. })
+    ));
+    assert_eq!((reorg.wanted(), reorg.ancestors()), (wanted, None));
+    assert_eq!(reorg.update(step(1)), Ok(()));
+}
+
+#[test]
+fn an_earlier_fork_is_not_followed() {
+    let vectors = load("proofs.json");
+    let case = &vectors["reorgs"][0];
+    let source = &all(&vectors)["forked"];
+    let receiver = Receiver {
+        store: source.store.clone(),
+        ..Receiver::of(case, source)
+    };
+    let taken = Reorg::new(
+        &receiver.store.head,
+        proof(&case["steps"][0]["reply"]),
+        &receiver.authority,
+    );
+    let (ours, theirs) = (Fork::new(1), Fork::new(1));
+    assert_eq!(taken.err(), Some(ProofError::OtherFork { ours, theirs }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_common_ancestor_of_complete_logs_is_found(
+        (shared, old, new) in (0..40u64, 0..30u64, 1..30u64), pick in any::<u64>(),
+    ) {
+        let before = Source::made(&[(0..shared, 'a'), (shared..shared + old, 'b')], 0);
+        let after = Source::made(&[(0..shared, 'a'), (shared..shared + new, 'c')], 1);
+        let asked = after.answer(&whole(&after)).unwrap();
+        let store = &before.store;
+        let mut reorg = Reorg::new(&store.head, asked, &after.authority()).unwrap();
+        let mut rounds = 0;
+        while let Some(wanted) = reorg.compare(&store.read(reorg.expected())) {
+            let within = wanted.blocks.end - wanted.blocks.start;
+            let block = wanted.blocks.start + pick % within;
+            let answer = after.answer(&hash_request(2 * block, wanted.nodes)).unwrap();
+            prop_assert_eq!(reorg.update(answer), Ok(()));
+            rounds += 1;
+            prop_assert!(rounds < 10);
+        }
+        prop_assert_eq!(reorg.ancestors(), Some(Length::new(shared)));
+        let mut store = before.store.clone();
+        store.commit(&reorg.finish().unwrap());
+        prop_assert_eq!(store.head.roots(), after.store.head.roots());
+        for (index, node) in &store.nodes {
+            prop_assert_eq!(after.store.nodes.get(index), Some(node));
+        }
+        prop_assert_eq!(store.blocks.len() as u64, shared);
+    }
+}
