@@ -119,6 +119,7 @@ impl Outbox {
         };
         let start = batch.buffer.len();
         let head = if switch { 1 + uint_len(channel) } else { 0 };
+        batch.buffer.reserve(head + item + self.room.after);
         batch.buffer.resize(start + head + item, 0);
         let mut writer = Writer::new(batch.buffer.get_mut(start..).unwrap_or_default());
         if switch {
