@@ -1,11 +1,13 @@
-//! What the tests of this workspace share: a JavaScript peer under remote control, and blocks that
-//! both sides can make from their index.
+//! What the tests of this workspace share: a JavaScript peer under remote control, blocks that both
+//! sides can make from their index, and the bodies of the fuzz targets.
 //!
-//! Knows nothing of the crates that it helps to test, so that each of them can use it.
+//! Only the fuzz bodies (feature `fuzz`) know the crates that they help to test.
 
 // Failing loudly is what a test kit is for.
 #![allow(clippy::print_stderr)]
 
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod pattern;
 pub mod reference;
 

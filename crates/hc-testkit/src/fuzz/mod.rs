@@ -1,0 +1,24 @@
+//! The bodies of the fuzz targets: what is done with bytes that nobody vouches for.
+//!
+//! Each body takes any bytes and must neither panic nor allocate without bound; what it asserts holds
+//! for every input. `fuzz/` hands them to libFuzzer, and `tests/it` replays the committed corpora
+//! through them, so that an input found once stays a test. Knows nothing of either.
+
+mod decode;
+mod wire;
+
+/// What a target does with an input.
+pub type Body = fn(&[u8]);
+
+/// Every target: its name, which is also the folder of its corpus, and its body.
+pub const TARGETS: &[(&str, Body)] = &[
+    ("bitfield", decode::bitfield),
+    ("encoding", decode::encoding),
+    ("frames", wire::frames),
+    ("handshake", wire::handshake),
+    ("keys", decode::keys),
+    ("manifest", decode::manifest),
+    ("message", wire::message),
+    ("multisig", decode::multisig),
+    ("mux", wire::mux),
+];
