@@ -86,6 +86,18 @@ pub fn parent_node(a: &Node, b: &Node) -> Option<Node> {
     })
 }
 
+/// Puts the next subtree to the right of `roots`, and joins what then are siblings: subtrees that tile
+/// a log, taken from left to right, end up as its roots. Where sizes together exceed 64 bits, siblings
+/// stay apart, and are no roots of a tree.
+pub(crate) fn join(roots: &mut Vec<Node>, subtree: Node) {
+    let mut right = subtree;
+    while let Some(parent) = roots.last().and_then(|left| parent_node(left, &right)) {
+        roots.pop();
+        right = parent;
+    }
+    roots.push(right);
+}
+
 /// Hashes of many blocks, several side by side where the processor can. Same results as [`leaf`].
 #[must_use]
 pub fn leaves(blocks: &[&[u8]]) -> Vec<Hash> {

@@ -27,6 +27,7 @@ mod namespace;
 mod node;
 mod offset;
 pub mod proof;
+pub mod proof_file;
 mod seek;
 mod signable;
 mod truncate;
@@ -53,3 +54,7 @@ pub use signable::{Signable, SignedTree};
 pub use truncate::Truncation;
 pub use verifier::{SignError, SignatureError, Signer, SignerError, Verifier};
 pub use walk::{Step, Walk, drive};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

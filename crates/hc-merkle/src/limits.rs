@@ -26,3 +26,6 @@ pub const MAX_PATCH_NODES: usize = 8192;
 /// Most bytes of a signature as it stands in proofs. A multi-signature of 1024 signers takes at most
 /// 84 KiB, the nodes of its patches 400 KiB.
 pub const MAX_SIGNATURE_LEN: usize = 512 * 1024;
+
+/// Most blocks that one proof file may prove.
+pub const MAX_PROVEN_BLOCKS: usize = 1 << 20;

@@ -11,6 +11,8 @@ use ed25519_dalek::VerifyingKey;
 use hc_encoding::DecodeError;
 use thiserror::Error;
 
+use crate::flat::growth;
+use crate::hash::join;
 use crate::key::point_verifies;
 use crate::limits::{MAX_LENGTH, MAX_SIGNATURE_LEN};
 use crate::manifest::{Manifest, ManifestError, ManifestVersion, Prologue};
@@ -18,7 +20,6 @@ use crate::multisig::{Entry, MultiSignature, Part, assemble};
 use crate::signable::Context;
 use crate::{
     CoreKey, Head, KeyPair, Length, Node, NodeIndex, PublicKey, Signable, Signature, SignedTree,
-    hash,
 };
 
 /// Someone who can sign: a key pair in memory, or whatever guards one elsewhere.
@@ -479,37 +480,19 @@ fn patched(
     let bad = SignatureError::Patch {
         signer: entry.signer,
     };
-    let mut at = head.length().get();
-    let end = at
+    let end = head
+        .length()
+        .get()
         .checked_add(entry.patch.get())
-        .filter(|end| *end <= MAX_LENGTH.get())
         .ok_or(bad)?;
-    let mut roots = Vec::from(head.roots());
-    while at < end {
-        // the largest subtree that starts here and ends in time
-        let fits = (end - at).ilog2();
-        let depth = if at == 0 {
-            fits
-        } else {
-            fits.min(at.trailing_zeros())
-        };
-        let index = NodeIndex::new(2 * at + (1 << depth) - 1);
-        push_root(&mut roots, *nodes.get(&index).ok_or(bad)?);
-        at += 1 << depth;
-    }
     let length = Length::new(end);
+    if length > MAX_LENGTH {
+        return Err(bad);
+    }
+    let mut roots = Vec::from(head.roots());
+    for index in growth(head.length(), length) {
+        join(&mut roots, *nodes.get(&index).ok_or(bad)?);
+    }
     let tree = Head::new(head.fork(), length, roots).map_err(|_| bad)?;
     Ok(tree.signed_tree())
-}
-
-/// Appends the root of a subtree, and joins what then are siblings.
-fn push_root(roots: &mut Vec<Node>, root: Node) {
-    roots.push(root);
-    while let [.., left, right] = roots.as_slice() {
-        let Some(parent) = hash::parent_node(left, right) else {
-            break;
-        };
-        roots.truncate(roots.len() - 2);
-        roots.push(parent);
-    }
 }

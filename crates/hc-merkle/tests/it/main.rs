@@ -6,6 +6,7 @@ mod hash_vectors;
 mod key_vectors;
 mod manifest_vectors;
 mod plan;
+mod proof_file;
 mod reorgs;
 mod signature_vectors;
 mod sources;
