@@ -185,7 +185,7 @@ impl PageRef<'_> {
             Self::Full => (value && from < BITS).then_some(from),
             Self::Bits(bytes) => {
                 let flip = if value { 0 } else { u64::MAX };
-                first_word(bytes, from, |word, _| word ^ flip)
+                first_word(words_from(bytes, from).map(|word| word ^ flip), from)
             }
         }
     }
@@ -222,9 +222,10 @@ impl PageRef<'_> {
             (_, PageRef::Empty) if other_has => None,
             (_, PageRef::Full) if !other_has => None,
             (_, PageRef::Empty | PageRef::Full) => self.first(true, from),
-            (Self::Bits(bytes), PageRef::Bits(_)) => {
+            (Self::Bits(own), PageRef::Bits(other)) => {
                 let flip = if other_has { 0 } else { u64::MAX };
-                first_word(bytes, from, |word, at| word & (other.word(at) ^ flip))
+                let pairs = words_from(own, from).zip(words_from(other, from));
+                first_word(pairs.map(|(own, other)| own & (other ^ flip)), from)
             }
         }
     }
@@ -255,15 +256,26 @@ impl PageRef<'_> {
     }
 }
 
-/// The first bit at or after `from` in the words that `map` makes of a word and its place.
-fn first_word(bytes: &[u8; PAGE_BYTES], from: u32, map: impl Fn(u64, usize) -> u64) -> Option<u32> {
-    let (words, _) = bytes.as_chunks::<8>();
+/// The words from the one that the bit at `from` is in.
+fn words_from(bytes: &[u8; PAGE_BYTES], from: u32) -> impl Iterator<Item = u64> + '_ {
+    let words = bytes
+        .as_chunks::<8>()
+        .0
+        .get(word_of(from)..)
+        .unwrap_or_default();
+    words.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+/// The first set bit at or after `from` in words of which the first holds that bit.
+fn first_word(words: impl Iterator<Item = u64>, from: u32) -> Option<u32> {
+    let mut base = from - from % WORD_BITS;
     let mut mask = u64::MAX << (from % WORD_BITS);
-    for (at, word) in (0u32..).zip(words).skip(word_of(from)) {
-        let found = map(u64::from_le_bytes(*word), at as usize) & mask;
+    for word in words {
+        let found = word & mask;
         if found != 0 {
-            return Some(at * WORD_BITS + found.trailing_zeros());
+            return Some(base + found.trailing_zeros());
         }
+        base += WORD_BITS;
         mask = u64::MAX;
     }
     None
