@@ -157,6 +157,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Takes a number of bytes with that number before them, as a reader of their own that counts
+    /// positions as this one does.
+    ///
+    /// # Errors
+    /// As [`buffer`](Self::buffer).
+    pub fn frame(&mut self) -> Result<Self, DecodeError> {
+        let len = self.buffer()?.len();
+        let inside = self.input.get(..self.at).unwrap_or_default();
+        Ok(Self {
+            input: inside,
+            at: self.at - len,
+            backing: self.backing,
+        })
+    }
+
     /// Reads the number of entries of an array whose entries take at least `min_entry_len` bytes
     /// each, and refuses one that the rest of the input could not hold.
     ///

@@ -1,4 +1,10 @@
 //! Behaviour of the crate through its public interface.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
+
+mod bounds;
+mod dispatch;
+mod round_trip;
+mod vectors;
 
 #[test]
 fn uint_boundaries_round_trip() {
