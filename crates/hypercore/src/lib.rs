@@ -15,6 +15,7 @@ mod replicate;
 pub mod rt;
 mod storage;
 mod sync;
+mod verify;
 mod view;
 
 pub use builder::{Builder, IfMissing};
@@ -28,6 +29,7 @@ pub use info::Info;
 pub use read::Get;
 pub use replicate::Peer;
 pub use storage::Storage;
+pub use verify::{Verification, VerifyError};
 
 pub use bytes::Bytes;
 pub use hc_merkle::manifest::{self, Manifest};
