@@ -20,8 +20,7 @@ const AT_LEAST: usize = 16;
 /// Asks a peer that has nothing else to do for what others are slow to give: slow is what takes twice
 /// as long as this peer would.
 pub(crate) fn take_over(shared: &mut Shared, peer: &mut Peer) {
-    let idle = peer.exhausted == Some((shared.work, peer.news));
-    if !idle || shared.flights.is_empty() {
+    if shared.flights.is_empty() {
         return;
     }
     let limit = (peer.pace.limit(&shared.config.window) / 2).max(AT_LEAST);

@@ -424,10 +424,8 @@ impl Replicator {
             let Some(peer) = self.peers.get_mut(&id) else {
                 continue;
             };
-            if schedule::may_fill(shared, peer) {
-                schedule::fill(shared, peer);
-            }
-            if several {
+            let idle = schedule::fill(shared, peer);
+            if idle && several {
                 hotswap::take_over(shared, peer);
             }
         }

@@ -23,15 +23,18 @@ const URGENT: u64 = 1;
 /// Everything else.
 const NORMAL: u64 = 0;
 
-/// Asks a peer for all that it can be asked for.
-pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) {
+/// Asks a peer for all that it can be asked for, and says whether it could take more.
+pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
     let asked = peer.remote.is_some_and(|remote| remote.uploading) && !peer.shunned;
-    if !asked || peer.exhausted == Some((shared.work, peer.news)) {
-        return;
-    }
     let mut free = peer.free_window(&shared.config.window);
-    if free == 0 {
-        return;
+    if !asked || free == 0 {
+        return false;
+    }
+    let anything = !shared.demands.is_quiet()
+        || should_upgrade(shared, peer)
+        || wants_manifest_alone(shared, peer);
+    if !anything || peer.exhausted == Some((shared.work, peer.news)) {
+        return true;
     }
     if wants_manifest_alone(shared, peer) {
         shared.manifest_from = Some(peer.id);
@@ -58,11 +61,7 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) {
         want(shared, peer);
         peer.exhausted = Some((shared.work, peer.news));
     }
-}
-
-/// Whether there is anything at all that could be asked of a peer, before looking for it.
-pub(crate) fn may_fill(shared: &Shared, peer: &Peer) -> bool {
-    !shared.demands.is_quiet() || should_upgrade(shared, peer) || wants_manifest_alone(shared, peer)
+    free > 0
 }
 
 /// The manifest comes with the first upgrade; from a peer without blocks it is asked for by itself.

@@ -1,0 +1,9 @@
+//! Machines in pairs and groups, over logs whose proofs are real.
+#![allow(clippy::unwrap_used, clippy::panic)] // in tests, a panic is the report
+
+mod announce;
+mod download;
+mod forks;
+mod log;
+mod peers;
+mod world;

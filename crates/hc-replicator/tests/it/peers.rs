@@ -1,0 +1,146 @@
+//! Several peers at once.
+
+use std::time::Duration;
+
+use hc_protocol::message::Message;
+use hc_replicator::{Demand, Outcome};
+
+use crate::download::span;
+use crate::log::{Log, index};
+use crate::world::World;
+
+/// Full sources and one reader, which is the last.
+fn sources(count: usize, blocks: u64) -> World {
+    let mut writer = Log::writer(1);
+    writer.append(blocks);
+    let mut logs = vec![writer.clone(); count];
+    logs.push(writer.reader());
+    World::new(logs)
+}
+
+#[test]
+fn the_faster_peer_gives_more() {
+    let mut world = sources(2, 1500);
+    let slow = Duration::from_millis(5);
+    world.connect_with(0, 2, Duration::from_millis(1), slow);
+    world.connect(1, 2);
+    let id = world.demand(2, span(0, 1500));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+    let given = |node: usize| world.nodes[node].machine.stats().blocks_uploaded;
+    assert!(given(1) > 5 * given(0), "{} and {}", given(0), given(1));
+    assert!(world.nodes[2].log.stored.values().all(|times| *times == 1));
+}
+
+#[test]
+fn a_slow_tail_is_taken_over_and_taken_back_from_the_slow() {
+    let mut world = sources(2, 200);
+    world.connect_with(0, 2, Duration::from_secs(10), Duration::ZERO);
+    world.connect(1, 2);
+    world.run_for(Duration::from_secs(60));
+    let id = world.demand(2, span(0, 200));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+    assert!(world.nodes[2].machine.stats().hotswaps > 0);
+    assert!(world.count(2, |message| matches!(message, Message::Cancel(_))) > 0);
+    world.run_for(Duration::from_secs(60));
+    assert!(world.nodes[2].log.stored.values().all(|times| *times == 1));
+    assert_eq!(world.nodes[2].hangups, []);
+}
+
+#[test]
+fn one_quick_peer_among_twenty_that_stall_is_enough() {
+    let mut world = sources(21, 500);
+    for source in 0..20 {
+        world.connect_with(source, 21, Duration::from_secs(10), Duration::ZERO);
+    }
+    world.connect(20, 21);
+    world.run_for(Duration::from_secs(100));
+    let id = world.demand(21, span(0, 500));
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.outcome(21, id), Some(Outcome::Available));
+}
+
+#[test]
+fn a_peer_that_keeps_an_upgrade_waiting_does_not_keep_the_others() {
+    let mut world = sources(2, 50);
+    world.connect(0, 2);
+    world.run_for(Duration::from_millis(1));
+    // it has been asked, and what it says from now on takes an hour
+    world.links[0].delay = Duration::from_secs(3600);
+    world.connect_with(1, 2, Duration::from_millis(50), Duration::ZERO);
+    let id = world.demand(2, Demand::Block(index(30)));
+    world.run_for(Duration::from_secs(8));
+    assert_eq!(world.nodes[2].log.length(), 50);
+    assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+}
+
+#[test]
+fn a_diamond_shares_what_it_has() {
+    let mut writer = Log::writer(1);
+    writer.append(1500);
+    let readers = vec![writer.reader(); 3];
+    let mut world = World::new([vec![writer], readers].concat());
+    world.connect(0, 1);
+    world.connect(0, 2);
+    world.connect(1, 3);
+    world.connect(2, 3);
+    let ids = [1, 2, 3].map(|node| (node, world.demand(node, span(0, 1500))));
+    world.run();
+    for (node, id) in ids {
+        assert_eq!(
+            world.outcome(node, id),
+            Some(Outcome::Available),
+            "node {node}"
+        );
+        world.nodes[node].log.audit(&world.nodes[0].log);
+    }
+}
+
+#[test]
+fn a_lost_source_is_replaced_by_another() {
+    let mut world = sources(2, 100);
+    let slow = world.connect_with(0, 2, Duration::from_millis(500), Duration::ZERO);
+    world.run_for(Duration::from_secs(5));
+    let id = world.demand(2, Demand::Block(index(3)));
+    world.run_for(Duration::from_millis(100));
+    world.cut(slow);
+    world.connect(1, 2);
+    world.run();
+    assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || {
+        let mut world = sources(3, 700);
+        for source in 0..3 {
+            world.connect_with(
+                source,
+                3,
+                Duration::from_millis(source as u64 + 1),
+                Duration::ZERO,
+            );
+        }
+        world.demand(3, span(0, 700));
+        world.run();
+        world
+            .nodes
+            .into_iter()
+            .map(|node| node.sent)
+            .collect::<Vec<_>>()
+    };
+    assert!(run() == run());
+}
+
+#[test]
+fn a_block_that_one_peer_sits_on_is_taken_over_by_one_that_comes_later() {
+    let mut world = sources(2, 50);
+    world.connect(0, 2);
+    world.run();
+    world.links[0].delay = Duration::from_secs(3600);
+    let id = world.demand(2, Demand::Block(index(30)));
+    world.connect(1, 2);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+}
