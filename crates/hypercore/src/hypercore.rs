@@ -103,13 +103,20 @@ impl Hypercore {
     }
 
     /// Bytes that encryption adds to each block; 0 where the handle cannot decrypt.
-    fn padding(&self, view: &View) -> u64 {
+    #[must_use]
+    pub fn padding(&self) -> u64 {
+        self.padding_in(&self.core.view.load())
+    }
+
+    fn padding_in(&self, view: &View) -> u64 {
         let cipher = self.cipher.as_ref();
         cipher.map_or(0, |cipher| cipher.padding(&view.authority))
     }
 
     fn plain_length(&self, view: &View) -> ByteLength {
-        let added = self.padding(view).saturating_mul(view.head.length().get());
+        let added = self
+            .padding_in(view)
+            .saturating_mul(view.head.length().get());
         ByteLength::new(view.head.byte_length().get().saturating_sub(added))
     }
 
@@ -239,7 +246,7 @@ impl Hypercore {
             stored: Length::new(view.have.count(0..view.head.length().get())),
             byte_length: self.plain_length(&view),
             fork: view.head.fork(),
-            padding: self.padding(&view),
+            padding: self.padding_in(&view),
             writable: self.is_writable(),
             encrypted: self.core.encrypted,
             tree_hash: view.head.tree_hash(),

@@ -26,7 +26,7 @@ pub use error::{
 pub use event::{Event, Events, State, Watch};
 pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
 pub use info::Info;
-pub use read::Get;
+pub use read::{Get, Position, SeekError};
 pub use replicate::Peer;
 pub use storage::Storage;
 pub use verify::{Verification, VerifyError};

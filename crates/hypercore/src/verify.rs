@@ -133,7 +133,11 @@ struct Paths<'a> {
 
 impl<'a> Paths<'a> {
     fn new(stored: &'a dyn CoreRead, head: &Head) -> Self {
-        let roots = head.roots().iter().map(|root| (root.index, *root)).collect();
+        let roots = head
+            .roots()
+            .iter()
+            .map(|root| (root.index, *root))
+            .collect();
         Self {
             stored,
             roots,
@@ -171,8 +175,10 @@ impl<'a> Paths<'a> {
             node = parent;
         }
         // What lies to the left of this block is behind us.
-        self.proven.retain(|other, _| other.end() > Length::new(index.get()));
-        self.proven.extend(path.into_iter().map(|node| (node.index, node)));
+        self.proven
+            .retain(|other, _| other.end() > Length::new(index.get()));
+        self.proven
+            .extend(path.into_iter().map(|node| (node.index, node)));
         Ok(true)
     }
 }

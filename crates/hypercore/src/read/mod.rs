@@ -1,10 +1,12 @@
 //! Reading: from the store, and from peers what is not there yet.
 
 mod get;
+mod seek;
 
 use std::ops::{Bound, RangeBounds};
 
 pub use get::Get;
+pub use seek::{Position, SeekError};
 
 /// A half-open run of blocks; without an end, to the end of the log and on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
