@@ -1,3 +1,5 @@
+//! Owns sets of integers as bits and as ranges; knows nothing of what a number means.
+//!
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+//! Owns the traits, the cursors and the primitive forms; knows nothing of what is encoded.
+//!
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+//! The arithmetic of ranges, against a set of integers. Knows the public interface alone.
+
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
