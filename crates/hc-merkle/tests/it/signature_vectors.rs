@@ -5,11 +5,15 @@ use hc_encoding::decode_exact;
 use hc_merkle::manifest::{Manifest, ManifestVersion};
 use hc_merkle::multisig::{MultiSignature, Part, assemble, signable_length};
 use hc_merkle::{
-    CoreKey, Fork, KeyPair, Length, Node, PublicKey, Signature, SignedTree, TreeHash, Verifier,
+    CoreKey, Draft, Fork, Head, KeyPair, Length, Node, PublicKey, Signature, SignedTree, TreeHash,
+    Verifier,
 };
 use serde_json::Value;
 
+use crate::sources::decode;
+use crate::store::Store;
 use crate::vectors::{array, bytes, head, list, load, node, uint};
+use crate::verify::Receiver;
 
 fn tree(case: &Value) -> SignedTree {
     SignedTree {
@@ -207,4 +211,55 @@ fn length_that_a_quorum_has_reached() {
             uint(&case["length"])
         );
     }
+}
+
+/// A reader that knows the key alone takes in a proof with the manifest and a multi-signature, and none
+/// that was tampered with.
+#[test]
+fn proofs_that_carry_multi_signatures() {
+    for group in list(&load("multisig.json")["groups"]) {
+        let proof = &group["proof"];
+        let mut reader = Receiver {
+            store: Store::empty(),
+            authority: CoreKey(array(&group["key"])).into(),
+        };
+        let tampered = decode(&bytes(&proof["tampered"]).into()).expect("a message");
+        assert!(reader.take(tampered).is_err(), "{}", group["name"]);
+        assert!(reader.authority.verifier().is_none());
+
+        let reply = decode(&bytes(&proof["reply"]).into()).expect("a message");
+        reader.take(reply).expect("a good proof");
+        reader.assert_state(&proof["after"]);
+        let learned = reader.authority.verifier().and_then(Verifier::manifest);
+        let manifest: Manifest = decode_exact(&bytes(&group["manifest"])).expect("a manifest");
+        assert_eq!(learned, Some(&manifest));
+    }
+}
+
+/// The same key pair, blocks and keys as in the reference's own examples.
+#[test]
+fn a_whole_log_from_its_seed() {
+    let pair = KeyPair::from_seed(&[1; 32]);
+    let hex = |text: &str| hex::decode(text).expect("hex");
+    let verifier = Verifier::from_manifest(Manifest::single(pair.public_key())).expect("valid");
+    let key = "d8c3a0597903b28d751c6e0b7107775e388ec5a3cf669bdd1e7ec41b8b8f6e72";
+    assert_eq!(verifier.key().to_string(), key);
+    let v0 = Manifest::single(pair.public_key()).with_version(ManifestVersion::V0);
+    let key = "a945135b724f9205a06c58bee34f342ac3c77ff0c09fa54ad6220c0eb3168fa8";
+    assert_eq!(v0.key().to_string(), key);
+    let discovery_key = "fb892b1c77fdcb05dcbd234607208b7036e00a13e7f2cc0bbaa463924e57865a";
+    assert_eq!(verifier.key().discovery_key().to_string(), discovery_key);
+
+    let mut draft = Draft::new(&Head::empty());
+    draft
+        .append(["hello", "world"].map(Into::into))
+        .expect("a small log");
+    let sealed = draft.seal(|head| verifier.sign(&pair, &head.signed_tree()));
+    let change = sealed.expect("a signer");
+    let head = change.head().expect("a head");
+    let tree_hash = "28ac717e6b6a3fe16b4363f16cf1a308edceccf4a05ec501bd05fdbe5b42215b";
+    assert_eq!(head.tree_hash().to_string(), tree_hash);
+    let signature = "010074712abd908a23442ac16b4e9d81d6b110213f0e7c8e067a29e6768038e584151f8bfa9f\
+                     1c86f3711266c81d3c69f8e6ab439171249e38bf72d8255dad0a1d0f0000";
+    assert_eq!(head.signature().expect("signed"), &hex(signature));
 }

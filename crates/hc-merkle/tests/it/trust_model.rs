@@ -236,6 +236,22 @@ fn multi_signatures_are_bounded() {
     assert!(!read(0, MAX_PATCH_NODES + 1));
 }
 
+/// A patch of version 0 lists the places of its nodes.
+#[test]
+fn patches_of_version_0_are_bounded() {
+    let read = |places: usize| {
+        let mut bytes = vec![1, 1, 0];
+        bytes.extend([0; 64]);
+        bytes.extend([0, 1, 0xfd]);
+        bytes.extend(u16::try_from(places).expect("small").to_le_bytes());
+        bytes.resize(bytes.len() + places, 0);
+        bytes.push(0);
+        MultiSignature::from_bytes(ManifestVersion::V0, &bytes).is_ok()
+    };
+    assert!(read(MAX_PATCH_NODES));
+    assert!(!read(MAX_PATCH_NODES + 1));
+}
+
 #[test]
 fn signatures_are_bounded() {
     let verifier = Verifier::from_manifest(Manifest::single(pair(1).public_key())).expect("valid");
