@@ -1,10 +1,11 @@
-//! Bytes that are decoded without a connection: primitives, keys, manifests, signatures, bitfields.
+//! Bytes that are decoded without a connection: primitives, keys, manifests, signatures,
+//! proof files, bitfields.
 
 use hc_bitfield::Bitfield;
 use hc_encoding::{Decode, Encode, Reader, decode_exact, encode_to_vec};
 use hc_merkle::manifest::ManifestVersion;
 use hc_merkle::multisig::MultiSignature;
-use hc_merkle::{Manifest, Node, z32_decode, z32_encode};
+use hc_merkle::{Manifest, Node, proof_file, z32_decode, z32_encode};
 
 /// What decodes encodes to something that decodes to the same.
 fn stable<T: for<'a> Decode<'a> + Encode + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
@@ -43,6 +44,21 @@ pub(super) fn manifest(bytes: &[u8]) {
 pub(super) fn multisig(bytes: &[u8]) {
     for version in [ManifestVersion::V0, ManifestVersion::V1] {
         let _ = MultiSignature::from_bytes(version, bytes);
+    }
+}
+
+/// A proof file; what it proves is of the log it says, and lies within it.
+pub(super) fn proof_file(bytes: &[u8]) {
+    let Ok(proven) = proof_file::verify(bytes, None) else {
+        return;
+    };
+    assert_eq!(
+        proof_file::verify(bytes, Some(&proven.key)).as_ref(),
+        Ok(&proven)
+    );
+    for block in &proven.blocks {
+        assert!(block.index.get() < proven.length.get());
+        assert!(block.offset.get() + block.value.len() as u64 <= proven.byte_length.get());
     }
 }
 

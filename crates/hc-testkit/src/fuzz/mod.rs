@@ -21,4 +21,5 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("message", wire::message),
     ("multisig", decode::multisig),
     ("mux", wire::mux),
+    ("proof_file", decode::proof_file),
 ];
