@@ -1,5 +1,7 @@
 //! Behaviour of the crate, and its agreement with the golden vectors.
 
+mod batch;
+mod bounds;
 mod draft;
 mod flat_vectors;
 mod hash_vectors;

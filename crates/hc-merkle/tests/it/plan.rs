@@ -147,6 +147,17 @@ pub(crate) fn whole(source: &Source) -> Request {
     }
 }
 
+pub(crate) fn block_request(index: u64, nodes: u64) -> Request {
+    let block = BlockRequest {
+        index: index.into(),
+        nodes,
+    };
+    Request {
+        block: Some(block),
+        ..Request::default()
+    }
+}
+
 pub(crate) fn hash_request(index: u64, nodes: u64) -> Request {
     let hash = HashRequest {
         index: index.into(),
@@ -191,7 +202,7 @@ pub(crate) fn requests() -> impl Strategy<Value = Request> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn whatever_is_asked_is_answered_or_refused(asked in requests()) {
