@@ -15,15 +15,18 @@ mod error;
 mod established;
 pub mod frame;
 pub mod limits;
+pub mod link;
 pub mod message;
 pub mod mux;
 mod namespace;
 pub mod noise;
 pub mod secret_stream;
 pub mod secretbox;
+pub mod secure;
 mod time;
 
 pub use error::Fault;
 pub use established::{Established, HandshakeHash, StreamKey};
 pub use hc_merkle::Side;
+pub use link::Link;
 pub use time::Time;

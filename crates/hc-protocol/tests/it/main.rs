@@ -4,6 +4,7 @@
 mod datagram;
 mod frame;
 mod golden;
+mod link;
 mod messages;
 mod messages_sessions;
 mod messages_vectors;
@@ -12,4 +13,6 @@ mod mux_model;
 mod mux_rules;
 mod mux_vectors;
 mod secret_stream;
+mod secure;
+mod sessions;
 mod transcripts;

@@ -9,9 +9,10 @@ use hc_protocol::secret_stream::{
 };
 use hc_protocol::{Side, StreamKey};
 use proptest::prelude::*;
-use serde_json::Value;
 
-use crate::transcripts::{array, bytes, established, list, plain, secret_stream, side, text};
+use crate::transcripts::{
+    array, bytes, established, header, list, plain, secret_stream, side, text,
+};
 
 fn sealed(push: &mut Push, tag: Tag, plain: &[u8]) -> Vec<u8> {
     let mut buffer = vec![0; 1 + plain.len() + 16];
@@ -26,20 +27,13 @@ fn opened(pull: &mut Pull, message: &[u8]) -> Result<(Tag, Vec<u8>), SecretStrea
     Ok((tag, buffer[1..buffer.len() - 16].to_vec()))
 }
 
-fn header<'a>(transcript: &'a Value, side: &str) -> &'a Value {
-    list(&transcript["headers"])
-        .iter()
-        .find(|header| text(&header["from"]) == side)
-        .unwrap()
-}
-
 #[test]
 fn transcripts_are_reproduced_and_read_byte_for_byte() {
     let vectors = secret_stream();
     for transcript in list(&vectors["transcripts"]) {
         for name in ["initiator", "responder"] {
-            let header = header(transcript, name);
-            let from = side(&header["from"]);
+            let from = side(&name.into());
+            let header = header(transcript, from);
             let sender = established(transcript, from);
             let id = StreamId::new(from, &sender.hash);
             assert_eq!(id.0, array(&header["streamId"]));

@@ -1,17 +1,16 @@
 //! The secrets and bytes of the reference's recorded connections.
 
+use std::sync::LazyLock;
+
 use hc_protocol::noise::{KeyPair, Keys, Seed};
 use hc_protocol::{Established, HandshakeHash, Side, StreamKey};
 use serde_json::Value;
 
-pub(crate) use crate::golden::{bytes, list, text};
+pub(crate) use crate::golden::{array, bytes, list, text};
 
-pub(crate) fn secret_stream() -> Value {
-    crate::golden::load("secret-stream.json")
-}
-
-pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
-    bytes(value)[..].try_into().unwrap()
+pub(crate) fn secret_stream() -> &'static Value {
+    static VECTORS: LazyLock<Value> = LazyLock::new(|| crate::golden::load("secret-stream.json"));
+    &VECTORS
 }
 
 pub(crate) fn side(value: &Value) -> Side {
@@ -60,4 +59,12 @@ pub(crate) fn plain(frame: &Value) -> Vec<u8> {
     (0..formula("length"))
         .map(|i| (i * mul + add).to_le_bytes()[0])
         .collect()
+}
+
+/// What one side of a transcript sends first after the handshake.
+pub(crate) fn header(transcript: &Value, from: Side) -> &Value {
+    let mut headers = list(&transcript["headers"]).iter();
+    headers
+        .find(|header| side(&header["from"]) == from)
+        .unwrap()
 }
