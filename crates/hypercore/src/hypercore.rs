@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hc_merkle::{
     Authority, BlockIndex, ByteLength, CoreKey, DiscoveryKey, Fork, Head, Length, Manifest,
 };
+use hc_protocol::Side;
 use hc_storage::Durability;
 
 use crate::builder::Builder;
@@ -17,7 +18,8 @@ use crate::core::Core;
 use crate::error::{AppendError, CloseError, InfoError, RefreshError};
 use crate::event::{Events, State, Watch};
 use crate::info::Info;
-use crate::read::Get;
+use crate::read::{Download, FindingPeers, Get, Update};
+use crate::replicate::{Connection, Peer, Replication};
 use crate::rt::BoxFuture;
 use crate::storage::Storage;
 use crate::sync::Gate;
@@ -51,6 +53,7 @@ impl Hypercore {
 
     pub(crate) fn new(core: Arc<Core>, cipher: Option<Arc<Cipher>>) -> Self {
         let gate = core.attach();
+        core.note_handles();
         Self { core, gate, cipher }
     }
 
@@ -193,6 +196,48 @@ impl Hypercore {
         Get::new(self, BlockIndex::new(index))
     }
 
+    /// Fetches the blocks of a range: a future that ends when all of them are stored here. Without an
+    /// end it follows the log as it grows, and ends with the handle.
+    ///
+    /// Blocks come in no order unless it is made [linear](Download::linear), from all peers that have
+    /// them. An end past that of the log waits for blocks that do not exist yet.
+    pub fn download(&self, range: impl RangeBounds<u64>) -> Download {
+        Download::span(self, &range)
+    }
+
+    /// Fetches some blocks: a future that ends when all of them are stored here.
+    pub fn download_blocks(&self, blocks: impl IntoIterator<Item = u64>) -> Download {
+        Download::list(self, blocks)
+    }
+
+    /// Asks the peers for a longer log: a future that gives `true` once it is longer, `false` once it
+    /// is clear that no peer has more. `false` at once where there are no peers, unless some are
+    /// [being found](Self::finding_peers). Fetches no blocks.
+    pub fn update(&self) -> Update {
+        Update::new(self)
+    }
+
+    /// Says that peers are being looked for: until the returned value is dropped, an
+    /// [update](Self::update) waits for the first of them.
+    pub fn finding_peers(&self) -> FindingPeers {
+        FindingPeers::new(&self.core)
+    }
+
+    /// The peers that are connected and know the key.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Peer> {
+        self.core.peers()
+    }
+
+    /// Replicates over a duplex stream with whoever is at its other end: a future to run, which ends
+    /// with the connection. One side has to be the initiator, usually the one that connected.
+    ///
+    /// For more than one log over one stream, and for options, see
+    /// [`Replication`](crate::Replication).
+    pub fn replicate<S>(&self, stream: S, role: Side) -> Connection<S> {
+        Replication::over(stream, role).add(self).start()
+    }
+
     /// Whether all blocks of a range are stored here. True for an empty range; a range without an end
     /// goes to the end of the log.
     ///
@@ -310,8 +355,11 @@ impl Hypercore {
     /// [`CloseError`] where the store could not bring everything to the disk; it is closed all the
     /// same.
     pub async fn close(&self) -> Result<(), CloseError> {
-        if self.gate.close() && !self.core.is_attached() {
-            self.core.close().await?;
+        if self.gate.close() {
+            self.core.note_handles();
+            if !self.core.is_attached() {
+                self.core.close().await?;
+            }
         }
         Ok(())
     }
@@ -336,6 +384,14 @@ impl Clone for Hypercore {
             core: self.core.clone(),
             gate,
             cipher: self.cipher.clone(),
+        }
+    }
+}
+
+impl Drop for Hypercore {
+    fn drop(&mut self) {
+        if self.gate.close() {
+            self.core.note_handles();
         }
     }
 }

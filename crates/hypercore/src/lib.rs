@@ -23,11 +23,12 @@ pub use error::{
     AppendError, CloseError, DownloadError, GetError, InfoError, OpenError, RefreshError,
     UpdateError,
 };
+
 pub use event::{Event, Events, State, Watch};
 pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
 pub use info::Info;
-pub use read::{Get, Position, SeekError};
-pub use replicate::Peer;
+pub use read::{Download, Downloading, FindingPeers, Get, Position, SeekError, Update, Wait};
+pub use replicate::{Connection, Ended, Over, Peer, ReplicateError, Replication, Traffic};
 pub use storage::Storage;
 pub use verify::{Verification, VerifyError};
 
@@ -37,4 +38,5 @@ pub use hc_merkle::{
     Authority, BlockIndex, ByteLength, ByteOffset, CoreKey, DiscoveryKey, Fork, Hash, Head,
     KeyPair, Length, Node, ParseKeyError, PublicKey, SecretKey, Signature, TreeHash, Verifier,
 };
+pub use hc_protocol::Side as Role;
 pub use hc_storage::{Durability, StorageError, Store, Usage};

@@ -15,8 +15,13 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes read from a connection's stream at once.
 pub const READ_BYTES: usize = 256 * 1024;
 
-/// Bytes that wait to be written to a connection before nothing more is read from it, nor served.
+/// Bytes that wait to be written to a connection before its requests are no longer served.
 pub const OUTBOX_BYTES: usize = 1024 * 1024;
+
+/// Bytes that wait to be written to a connection before nothing more is read from it. More than
+/// [`OUTBOX_BYTES`], so that two sides that both serve cannot wait for each other: what is left to send
+/// then is small, and a remote that makes it grow does not read.
+pub const OUTBOX_FULL_BYTES: usize = OUTBOX_BYTES + 2 * MAX_BLOCK_BYTES;
 
 /// Bytes of blocks that wait to be verified and stored, per log, before their connections are no
 /// longer read.

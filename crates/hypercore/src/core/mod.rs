@@ -7,19 +7,23 @@
 //! never those before. All but the lane are held for a few instructions and never across an await.
 
 mod append;
+mod apply;
 pub(crate) mod lane;
 mod open;
 mod publish;
 mod refresh;
 
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use hc_merkle::{CoreKey, DiscoveryKey};
 use hc_storage::{CoreStore, Durability, StorageError, Store};
 
+use self::apply::ApplyQueue;
 use self::lane::Lane;
 pub(crate) use self::open::{Identity, Opening};
 use crate::event::{Event, Hub, Watchers};
+use crate::replicate::Swarm;
 use crate::rt::Runtime;
 use crate::sync::{Gate, Mutex};
 use crate::view::ViewCell;
@@ -40,6 +44,12 @@ pub(crate) struct Core {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) lane: Arc<Lane>,
     pub(crate) view: ViewCell,
+    /// The machine and its peers.
+    pub(crate) swarm: Mutex<Swarm>,
+    /// What peers sent and nobody has verified yet.
+    pub(crate) apply: ApplyQueue,
+    /// When the machine's time began.
+    pub(crate) epoch: Instant,
     pub(crate) hub: Hub,
     pub(crate) watchers: Watchers,
     /// The gates of all handles.
@@ -70,6 +80,11 @@ impl Core {
             .any(|gate| !gate.is_closed())
     }
 
+    /// Tells peers whether anybody here is interested: as long as a handle is open, somebody is.
+    pub(crate) fn note_handles(&self) {
+        self.set_active(self.is_attached());
+    }
+
     /// Refuses new work, fails what waits, lets the write that is under way finish, and closes the
     /// store if it is the log's own.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<(), StorageError> {
@@ -82,6 +97,8 @@ impl Core {
         }
         self.lane.close();
         self.lane.idle().await;
+        self.end_demands();
+        self.attend();
         self.hub.emit(&Event::Close);
         self.watchers.end();
         if !self.owns_store {

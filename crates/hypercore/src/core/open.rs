@@ -9,11 +9,13 @@ use hc_merkle::{
 use hc_storage::{Access, Auth, Batch, CoreRecord, CoreStore, Durability, Store};
 
 use super::Core;
+use super::apply::ApplyQueue;
 use super::lane::Lane;
 use crate::builder::IfMissing;
 use crate::cipher::Cipher;
 use crate::error::OpenError;
 use crate::event::{Hub, Watchers};
+use crate::replicate::Swarm;
 use crate::rt::Runtime;
 use crate::storage::Storage;
 use crate::sync::{Gate, Mutex};
@@ -124,6 +126,7 @@ impl Opening {
         let writer = self.writer(&auth, &authority, &*store)?;
         let view = View::new(log.head()?, log.bitfield()?, authority);
         let encrypted = self.mark_encrypted(&*log, &*store, &auth, &view)?;
+        let runtime = self.runtime;
         Ok(Arc::new(Core {
             key,
             discovery_key: key.discovery_key(),
@@ -133,8 +136,11 @@ impl Opening {
             owns_store,
             log,
             durability: self.durability,
-            runtime: self.runtime,
             lane: Arc::new(Lane::default()),
+            epoch: runtime.now(),
+            runtime,
+            swarm: Mutex::new(Swarm::new(random_seed()?, &view)),
+            apply: ApplyQueue::default(),
             view: ViewCell::new(view),
             hub: Hub::default(),
             watchers: Watchers::default(),
@@ -278,6 +284,12 @@ impl Opening {
         }
         Ok((store.access() == Access::ReadWrite).then_some(pair))
     }
+}
+
+fn random_seed() -> Result<u64, OpenError> {
+    let mut seed = [0; 8];
+    getrandom::getrandom(&mut seed).map_err(OpenError::Randomness)?;
+    Ok(u64::from_le_bytes(seed))
 }
 
 fn random_key_pair() -> Result<KeyPair, OpenError> {

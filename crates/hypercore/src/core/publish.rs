@@ -101,6 +101,7 @@ impl Core {
         let before = self.view.load();
         let next = Arc::new(next);
         self.view.store(next.clone());
+        self.tell_machine(&next, change.clone());
         self.watchers.publish(next.state());
         self.announce(&before, &next, change);
     }

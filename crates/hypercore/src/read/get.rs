@@ -2,10 +2,13 @@
 
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hc_merkle::BlockIndex;
+use hc_replicator::{Demand, Outcome};
 
+use super::wait::{Wait, Waited};
 use crate::cipher::Cipher;
 use crate::core::Core;
 use crate::error::GetError;
@@ -22,6 +25,7 @@ pub struct Get {
     gate: Arc<Gate>,
     cipher: Option<Arc<Cipher>>,
     index: BlockIndex,
+    wait: Wait,
 }
 
 impl Get {
@@ -31,7 +35,24 @@ impl Get {
             gate: log.gate.clone(),
             cipher: log.cipher.clone(),
             index,
+            wait: Wait::Forever,
         }
+    }
+
+    /// How long to wait for a block that is not stored here; forever by default.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Waits for so long: [`GetError::TimedOut`] after that.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.wait(Wait::For(timeout))
+    }
+
+    /// Does not wait: [`GetError::NotLocal`] if the block is not stored here.
+    pub fn local(self) -> Self {
+        self.wait(Wait::No)
     }
 
     /// The block as it is stored, encrypted where the log is.
@@ -41,12 +62,30 @@ impl Get {
     }
 
     async fn run(self) -> Result<Bytes, GetError> {
+        let index = self.index;
         if self.gate.is_closed() {
             return Err(GetError::Closed);
         }
-        let index = self.index;
-        let stored = self.core.read(index)?.ok_or(GetError::NotLocal { index })?;
-        self.decrypt(stored)
+        if let Some(stored) = self.core.read(index)? {
+            return self.decrypt(stored);
+        }
+        if self.wait == Wait::No {
+            return Err(GetError::NotLocal { index });
+        }
+        let wait = self.wait.fixed(&self.core);
+        loop {
+            let demand = self.core.demand(Demand::Block(index));
+            match wait.apply(&self.core, &self.gate, demand).await {
+                Waited::Done(Outcome::Available) => {}
+                Waited::Done(_) => return Err(GetError::Truncated { index }),
+                Waited::TimedOut => return Err(GetError::TimedOut { index }),
+                Waited::Closed => return Err(GetError::Closed),
+            }
+            // It may have been cut again in the meantime: then it is waited for once more.
+            if let Some(stored) = self.core.read(index)? {
+                return self.decrypt(stored);
+            }
+        }
     }
 
     fn decrypt(&self, stored: Bytes) -> Result<Bytes, GetError> {

@@ -1,12 +1,16 @@
 //! Reading: from the store, and from peers what is not there yet.
 
+mod download;
 mod get;
 mod seek;
+mod wait;
 
 use std::ops::{Bound, RangeBounds};
 
+pub use download::{Download, Downloading, FindingPeers, Update};
 pub use get::Get;
 pub use seek::{Position, SeekError};
+pub use wait::Wait;
 
 /// A half-open run of blocks; without an end, to the end of the log and on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

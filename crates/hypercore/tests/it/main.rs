@@ -4,3 +4,5 @@
 
 mod encryption;
 mod log;
+mod pipe;
+mod replicate;

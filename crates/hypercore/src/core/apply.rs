@@ -1,0 +1,167 @@
+//! Storing what peers sent: whatever has arrived by the time the lane is free is verified together,
+//! tied to the tree by one read, committed and published as one batch.
+//!
+//! Knows nothing of connections; whoever brought something here pumps until it is done.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hc_merkle::proof::{Batch as Proofs, Confirmed, Proof};
+use hc_merkle::{Authority, Node, NodeIndex, ProofError};
+use hc_replicator::{Input, Rejection, Reply, Ticket};
+use hc_storage::{Batch, Durability, StorageError};
+
+use super::Core;
+use super::lane::Guard;
+use super::publish::{CommitError, Staged};
+use crate::limits::{APPLY_BATCH, APPLY_BATCH_BYTES};
+use crate::sync::Mutex;
+use crate::view::View;
+
+/// What waits to be verified and stored.
+#[derive(Debug, Default)]
+pub(crate) struct ApplyQueue(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: VecDeque<(Ticket, Proof)>,
+    bytes: usize,
+}
+
+impl ApplyQueue {
+    pub(crate) fn push(&self, ticket: Ticket, proof: Proof) {
+        let mut waiting = self.0.lock();
+        waiting.bytes = waiting.bytes.saturating_add(weight(&proof));
+        waiting.jobs.push_back((ticket, proof));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().jobs.is_empty()
+    }
+
+    /// Bytes of blocks in it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.lock().bytes
+    }
+
+    /// What is verified together: up to [`APPLY_BATCH`] proofs and [`APPLY_BATCH_BYTES`].
+    fn take(&self) -> (Vec<Ticket>, Vec<Proof>) {
+        let mut waiting = self.0.lock();
+        let mut taken = (Vec::new(), Vec::new());
+        let mut bytes = 0_usize;
+        while taken.0.len() < APPLY_BATCH && bytes < APPLY_BATCH_BYTES {
+            let Some((ticket, proof)) = waiting.jobs.pop_front() else {
+                break;
+            };
+            let weight = weight(&proof);
+            bytes = bytes.saturating_add(weight);
+            waiting.bytes = waiting.bytes.saturating_sub(weight);
+            taken.0.push(ticket);
+            taken.1.push(proof);
+        }
+        taken
+    }
+}
+
+fn weight(proof: &Proof) -> usize {
+    proof.block.as_ref().map_or(0, |block| block.value.len())
+}
+
+impl Core {
+    /// Works until the queue is empty, or the log is closed.
+    pub(crate) async fn pump(self: Arc<Self>) {
+        while !self.apply.is_empty() {
+            let Ok(guard) = self.lane.lock().await else {
+                return self.refuse_all();
+            };
+            if self.durability < Durability::Disk {
+                self.apply_now(guard);
+            } else {
+                let core = self.clone();
+                self.block_on_disk(move || core.apply_now(guard)).await;
+            }
+        }
+    }
+
+    /// Verifies, stores, publishes and answers one batch. Answers even if nobody polls the one who
+    /// brought it any more.
+    fn apply_now(&self, guard: Guard) {
+        let (tickets, proofs) = self.apply.take();
+        let replies = match self.apply_proofs(guard, proofs) {
+            Ok(outcomes) => outcomes.iter().map(judge).collect(),
+            Err(error) => {
+                tracing::warn!(error = ?error, "what peers sent was not stored");
+                vec![Reply::Failed; tickets.len()]
+            }
+        };
+        let completed = tickets.into_iter().zip(replies);
+        self.feed(completed.map(|(ticket, reply)| Input::Completed { ticket, reply }));
+    }
+
+    fn apply_proofs(
+        &self,
+        guard: Guard,
+        proofs: Vec<Proof>,
+    ) -> Result<Vec<Result<(), ProofError>>, CommitError> {
+        let view = self.view.load();
+        let batch = Proofs::verify(&view.head, &view.authority, proofs);
+        let stored = self.nodes(batch.expected())?;
+        let confirmed = batch.confirm(&stored);
+        if let Some(staged) = stage(&view, &confirmed) {
+            self.commit_now(guard, staged, self.durability)?;
+        }
+        Ok(confirmed.outcomes)
+    }
+
+    /// Nodes from the store, in the order asked for.
+    pub(crate) fn nodes(&self, indexes: &[NodeIndex]) -> Result<Vec<Option<Node>>, StorageError> {
+        let mut nodes = Vec::with_capacity(indexes.len());
+        if !indexes.is_empty() {
+            self.log.nodes(indexes, &mut nodes)?;
+        }
+        Ok(nodes)
+    }
+
+    /// The log takes no more writes.
+    fn refuse_all(&self) {
+        loop {
+            let (tickets, _) = self.apply.take();
+            if tickets.is_empty() {
+                return;
+            }
+            let refused = tickets.into_iter();
+            self.feed(refused.map(|ticket| Input::Completed {
+                ticket,
+                reply: Reply::Failed,
+            }));
+        }
+    }
+}
+
+fn stage(view: &View, confirmed: &Confirmed) -> Option<Staged> {
+    let change = confirmed.change.as_ref()?;
+    let mut staged = Staged::on(view);
+    staged.gain(change);
+    staged.batch = Batch::from_change(change);
+    if let Some(verifier) = &confirmed.learned {
+        staged.next.authority = Arc::new(Authority::Known(verifier.clone()));
+    }
+    Some(staged)
+}
+
+fn judge(outcome: &Result<(), ProofError>) -> Reply {
+    match outcome {
+        Ok(()) => Reply::Applied,
+        Err(error) if !error.is_senders_fault() => Reply::Stale,
+        Err(error) => {
+            tracing::debug!(%error, "what a peer sent does not hold");
+            Reply::Rejected(match error {
+                ProofError::Signature(_) | ProofError::Manifest(_) => Rejection::Signature,
+                ProofError::Checksum { .. } | ProofError::Head(_) | ProofError::Prologue => {
+                    Rejection::Proof
+                }
+                _ => Rejection::Malformed,
+            })
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Fetching many blocks, and asking for a longer log.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::ops::RangeBounds;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hc_merkle::BlockIndex;
+use hc_replicator::{Demand, Order, Outcome, Span};
+
+use super::bounds;
+use super::wait::{Wait, Waited};
+use crate::core::Core;
+use crate::error::{DownloadError, UpdateError};
+use crate::hypercore::Hypercore;
+use crate::rt::BoxFuture;
+use crate::sync::Gate;
+
+/// Blocks that are to be fetched; see [`Hypercore::download`](crate::Hypercore::download).
+#[must_use = "nothing is fetched unless it is started or awaited"]
+pub struct Download {
+    core: Arc<Core>,
+    gate: Arc<Gate>,
+    what: Demand,
+    wait: Wait,
+}
+
+impl Download {
+    pub(crate) fn span(log: &Hypercore, range: &impl RangeBounds<u64>) -> Self {
+        let bounds = bounds(range);
+        let what = Demand::Span(Span {
+            start: BlockIndex::new(bounds.start),
+            end: bounds.end.map(BlockIndex::new),
+            order: Order::Scattered,
+        });
+        Self::new(log, what)
+    }
+
+    pub(crate) fn list(log: &Hypercore, blocks: impl IntoIterator<Item = u64>) -> Self {
+        Self::new(
+            log,
+            Demand::Blocks(blocks.into_iter().map(BlockIndex::new).collect()),
+        )
+    }
+
+    fn new(log: &Hypercore, what: Demand) -> Self {
+        let (core, gate) = (log.core.clone(), log.gate.clone());
+        Self {
+            core,
+            gate,
+            what,
+            wait: Wait::Forever,
+        }
+    }
+
+    /// From the first block to the last, instead of runs at random places. Has no effect on a list.
+    pub fn linear(mut self) -> Self {
+        if let Demand::Span(span) = &mut self.what {
+            span.order = Order::Linear;
+        }
+        self
+    }
+
+    /// How long to wait; forever by default. [`Wait::No`] is over at once.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Waits for so long: [`DownloadError::TimedOut`] after that.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.wait(Wait::For(timeout))
+    }
+
+    /// Begins now, without being polled: the returned handle is a future that ends when all blocks
+    /// are here, and that takes the rest back when it is dropped.
+    pub fn start(self) -> Downloading {
+        let Self {
+            core,
+            gate,
+            what,
+            wait,
+        } = self;
+        if gate.is_closed() {
+            return Downloading(Box::pin(async { Err(DownloadError::Closed) }));
+        }
+        let demand = core.demand(what);
+        Downloading(Box::pin(async move {
+            match wait.apply(&core, &gate, demand).await {
+                Waited::Done(Outcome::Available) => Ok(()),
+                Waited::Done(_) => Err(DownloadError::Truncated),
+                Waited::TimedOut => Err(DownloadError::TimedOut),
+                Waited::Closed => Err(DownloadError::Closed),
+            }
+        }))
+    }
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download")
+            .field("what", &self.what)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IntoFuture for Download {
+    type Output = Result<(), DownloadError>;
+    type IntoFuture = Downloading;
+
+    fn into_future(self) -> Downloading {
+        self.start()
+    }
+}
+
+/// A download under way: a future that ends when all blocks are here. Dropping it takes back what has
+/// not been fetched; what has, stays.
+#[must_use = "dropping a download takes it back"]
+pub struct Downloading(BoxFuture<Result<(), DownloadError>>);
+
+impl Downloading {
+    /// Takes back what has not been fetched; the same as dropping it.
+    pub fn cancel(self) {
+        drop(self);
+    }
+}
+
+impl Future for Downloading {
+    type Output = Result<(), DownloadError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Downloading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Downloading").finish_non_exhaustive()
+    }
+}
+
+/// A question to peers for a longer log; see [`Hypercore::update`](crate::Hypercore::update).
+#[derive(Debug)]
+#[must_use = "nobody is asked unless it is awaited"]
+pub struct Update {
+    core: Arc<Core>,
+    gate: Arc<Gate>,
+    wait: Wait,
+}
+
+impl Update {
+    pub(crate) fn new(log: &Hypercore) -> Self {
+        Self {
+            core: log.core.clone(),
+            gate: log.gate.clone(),
+            wait: Wait::Forever,
+        }
+    }
+
+    /// Waits for so long: [`UpdateError::TimedOut`] after that.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.wait = Wait::For(timeout);
+        self
+    }
+
+    async fn run(self) -> Result<bool, UpdateError> {
+        if self.gate.is_closed() {
+            return Err(UpdateError::Closed);
+        }
+        let demand = self.core.demand(Demand::Upgrade);
+        match self.wait.apply(&self.core, &self.gate, demand).await {
+            Waited::Done(outcome) => Ok(outcome == Outcome::Upgraded),
+            Waited::TimedOut => Err(UpdateError::TimedOut),
+            Waited::Closed => Err(UpdateError::Closed),
+        }
+    }
+}
+
+impl IntoFuture for Update {
+    type Output = Result<bool, UpdateError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// As long as one of these lives, an [update](crate::Hypercore::update) waits for a first peer instead
+/// of ending because there is none. See [`Hypercore::finding_peers`](crate::Hypercore::finding_peers).
+#[must_use = "dropping it ends the search"]
+pub struct FindingPeers(Arc<Core>);
+
+impl FindingPeers {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        core.find_peers(true);
+        Self(core.clone())
+    }
+}
+
+impl Drop for FindingPeers {
+    fn drop(&mut self) {
+        self.0.find_peers(false);
+    }
+}
+
+impl fmt::Debug for FindingPeers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FindingPeers").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! How long to wait, and for whom: one end for all that waits.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use futures_lite::future;
+
+use crate::core::Core;
+use crate::sync::Gate;
+
+/// How long to wait for what is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wait {
+    /// Not at all: only what is stored here counts.
+    No,
+    /// Until it comes, or the handle is closed.
+    #[default]
+    Forever,
+    /// For so long.
+    For(Duration),
+    /// Until then, by the clock of the runtime.
+    Until(Instant),
+}
+
+/// How waiting ended.
+pub(crate) enum Waited<T> {
+    Done(T),
+    TimedOut,
+    Closed,
+}
+
+impl Wait {
+    fn deadline(self, core: &Core) -> Option<Instant> {
+        match self {
+            Self::No => Some(core.runtime.now()),
+            Self::Forever => None,
+            Self::For(wait) => core.runtime.now().checked_add(wait),
+            Self::Until(deadline) => Some(deadline),
+        }
+    }
+
+    /// Moves the end of waiting to a fixed moment, so that it can be waited for in parts.
+    pub(crate) fn fixed(self, core: &Core) -> Self {
+        self.deadline(core).map_or(Self::Forever, Self::Until)
+    }
+
+    /// Waits for `what`, which gives `None` where the log was closed.
+    pub(crate) async fn apply<T>(
+        self,
+        core: &Core,
+        gate: &Gate,
+        what: impl Future<Output = Option<T>>,
+    ) -> Waited<T> {
+        let deadline = self.deadline(core);
+        let done = async { what.await.map_or(Waited::Closed, Waited::Done) };
+        let closed = async {
+            gate.closed().await;
+            Waited::Closed
+        };
+        let late = async {
+            match deadline {
+                Some(deadline) => core.runtime.sleep_until(deadline).await,
+                None => future::pending().await,
+            }
+            Waited::TimedOut
+        };
+        future::or(done, future::or(closed, late)).await
+    }
+}

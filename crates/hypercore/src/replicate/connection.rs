@@ -1,0 +1,331 @@
+//! One connection: bytes of a stream in and out of a link, time, and turns that end. Knows nothing of
+//! what is replicated.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use futures_io::{AsyncRead, AsyncWrite};
+use hc_protocol::link::{self, Link};
+use hc_protocol::{Side, Time};
+
+use super::error::ReplicateError;
+use super::outbox::Outbox;
+use super::router::Router;
+use super::{Ended, Traffic};
+use crate::limits::{OUTBOX_FULL_BYTES, READ_BYTES, ROUNDS_PER_POLL};
+use crate::rt::{BoxFuture, Runtime};
+
+/// The first size of the buffer that is read into; it grows where reads fill it.
+const FIRST_READ_BYTES: usize = 16 * 1024;
+
+/// Replication with one remote: a future that the caller runs, wherever they like, and that ends with
+/// the connection. Dropping it ends the connection.
+///
+/// It never spawns, and never blocks but where the page cache does not have what a peer asks for.
+#[must_use = "a connection does nothing unless it is polled"]
+pub struct Connection<S> {
+    stream: S,
+    link: Result<Link, ReplicateError>,
+    side: Side,
+    router: Router,
+    outbox: Arc<Outbox>,
+    traffic: Traffic,
+    runtime: Arc<dyn Runtime>,
+    epoch: Instant,
+    /// Until when the handshake has to be done; `None` once it is.
+    handshake_by: Option<Instant>,
+    timer: Option<(Instant, BoxFuture<()>)>,
+    buffer: Vec<u8>,
+    unwritten: Bytes,
+    unflushed: bool,
+    ending: Option<Result<Ended, ReplicateError>>,
+}
+
+impl<S> Connection<S> {
+    pub(super) fn new(stream: S, parts: Parts) -> Self {
+        Self {
+            stream,
+            link: parts.link,
+            side: parts.side,
+            router: parts.router,
+            outbox: parts.outbox,
+            traffic: Traffic::default(),
+            handshake_by: Some(parts.handshake_by),
+            epoch: parts.epoch,
+            runtime: parts.runtime,
+            timer: None,
+            buffer: Vec::new(),
+            unwritten: Bytes::new(),
+            unflushed: false,
+            ending: None,
+        }
+    }
+
+    /// Counts the bytes of this connection, also while it runs and when it has ended.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.traffic.clone()
+    }
+}
+
+/// What a connection is made of, but for its stream.
+pub(super) struct Parts {
+    pub(super) link: Result<Link, ReplicateError>,
+    pub(super) side: Side,
+    pub(super) router: Router,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) epoch: Instant,
+    pub(super) handshake_by: Instant,
+}
+
+type Step = Result<bool, ReplicateError>;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Step {
+        let unsent = self.unsent();
+        self.router.set_room(unsent);
+        let Ok(link) = &mut self.link else {
+            return self.no_link();
+        };
+        let mut progress = self.router.run(link, unsent)?;
+        progress |= self.router.pump(cx);
+        progress |= self.write(cx)?;
+        progress |= self.read(cx)?;
+        if let Some(verdict) = self.router.verdict() {
+            self.ending.get_or_insert(verdict);
+        }
+        Ok(progress)
+    }
+
+    /// There never was a link.
+    fn no_link(&mut self) -> Step {
+        let link = Err(ReplicateError::NoHandshake);
+        Err(std::mem::replace(&mut self.link, link)
+            .err()
+            .unwrap_or(ReplicateError::NoHandshake))
+    }
+
+    /// Bytes that wait to be written.
+    fn unsent(&self) -> usize {
+        let link = self.link.as_ref().map_or(0, Link::pending);
+        self.unwritten.len().saturating_add(link)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Step {
+        let now = self.now();
+        let Ok(link) = &mut self.link else {
+            return Ok(false);
+        };
+        let mut progress = false;
+        loop {
+            if self.unwritten.is_empty() {
+                match link.poll_transmit(now) {
+                    Some(bytes) => self.unwritten = bytes,
+                    None => break,
+                }
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, &self.unwritten) {
+                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Poll::Ready(Ok(count)) => {
+                    self.unwritten.advance(count);
+                    self.traffic.sent(count);
+                    self.unflushed = true;
+                    progress = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => return Ok(progress),
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(flushed) => flushed?,
+                Poll::Pending => return Ok(progress),
+            }
+            self.unflushed = false;
+        }
+        Ok(progress)
+    }
+
+    /// Reads once, and hears all that it said. Not while so much waits to be written that answers
+    /// would only pile up, nor while what came is still being stored.
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        let waiting = self.unsent().saturating_add(self.outbox.bytes());
+        let Ok(link) = &mut self.link else {
+            return Ok(false);
+        };
+        let paused = link.is_paused() || waiting > OUTBOX_FULL_BYTES || self.router.is_full();
+        if paused || self.ending.is_some() {
+            return Ok(false);
+        }
+        if self.buffer.is_empty() {
+            self.buffer.resize(FIRST_READ_BYTES, 0);
+        }
+        let count = match Pin::new(&mut self.stream).poll_read(cx, &mut self.buffer) {
+            Poll::Ready(count) => count?,
+            Poll::Pending => return Ok(false),
+        };
+        let now = Time::since_epoch(self.runtime.now().saturating_duration_since(self.epoch));
+        match self.buffer.get(..count) {
+            Some(bytes) if count > 0 => link.receive(now, bytes),
+            _ => link.receive_end(),
+        }
+        self.traffic.received(count);
+        if count == self.buffer.len() && count < READ_BYTES {
+            self.buffer.resize(count.saturating_mul(2), 0);
+        }
+        self.hear()?;
+        Ok(true)
+    }
+
+    /// Passes on all that the link has to tell.
+    fn hear(&mut self) -> Result<(), ReplicateError> {
+        let Ok(link) = &mut self.link else {
+            return Ok(());
+        };
+        let heard = loop {
+            match link.poll_event() {
+                Ok(Some(link::Event::Channel(event))) => {
+                    if let Err(error) = self.router.event(link, event) {
+                        break Err(error);
+                    }
+                }
+                Ok(Some(link::Event::Handshaken { remote, hash })) => {
+                    self.handshake_by = None;
+                    tracing::debug!(%remote, "connected");
+                    self.router.handshaken(link, self.side, remote, hash);
+                }
+                Ok(Some(link::Event::Ended)) => {
+                    let early = self.handshake_by.is_some();
+                    let ended = if early {
+                        Err(ReplicateError::NoHandshake)
+                    } else {
+                        Ok(Ended::ByRemote)
+                    };
+                    self.ending.get_or_insert(ended);
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        // What came before an error still counts.
+        self.router.deliver();
+        heard
+    }
+
+    fn now(&self) -> Time {
+        Time::since_epoch(self.runtime.now().saturating_duration_since(self.epoch))
+    }
+
+    /// Does what is due, and sees to it that this is polled when the next thing is.
+    fn keep_time(&mut self, cx: &mut Context<'_>) -> Result<(), ReplicateError> {
+        loop {
+            let now = self.runtime.now();
+            if self.handshake_by.is_some_and(|by| by <= now) {
+                return Err(ReplicateError::HandshakeTimedOut);
+            }
+            if let Ok(link) = &mut self.link {
+                link.handle_timeout(Time::since_epoch(now.saturating_duration_since(self.epoch)));
+            }
+            self.router.elapsed();
+            let Some(next) = self.deadline() else {
+                self.timer = None;
+                return Ok(());
+            };
+            // A timer that fires too early is cheaper than a new one for each message.
+            if self.timer.as_ref().is_none_or(|(at, _)| *at > next) {
+                self.timer = Some((next, self.runtime.sleep_until(next)));
+            }
+            let Some((_, timer)) = &mut self.timer else {
+                return Ok(());
+            };
+            match timer.as_mut().poll(cx) {
+                Poll::Ready(()) => self.timer = None,
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let link = self.link.as_ref().ok().and_then(Link::poll_timeout);
+        let link = link.and_then(|due| self.epoch.checked_add(due.elapsed()));
+        [link, self.handshake_by, self.router.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Stores what has come, writes what can be written, and closes the stream.
+    fn end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ended, ReplicateError>> {
+        self.router.pump(cx);
+        if self.router.is_pumping() {
+            return Poll::Pending;
+        }
+        if matches!(self.ending, Some(Ok(Ended::ByUs))) && matches!(self.write(cx), Ok(true)) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // The connection is over; that closing it fails too says nothing more.
+        if Pin::new(&mut self.stream).poll_close(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let ended = self.ending.take().unwrap_or(Ok(Ended::ByUs));
+        self.router = Router::new(self.outbox.clone());
+        match &ended {
+            Ok(ended) => tracing::debug!(?ended, "disconnected"),
+            Err(error) => tracing::debug!(%error, "connection failed"),
+        }
+        Poll::Ready(ended)
+    }
+
+    /// Turns until nothing is left to do, or others should run.
+    fn turns(&mut self, cx: &mut Context<'_>) -> Result<(), ReplicateError> {
+        self.keep_time(cx)?;
+        for _ in 0..ROUNDS_PER_POLL {
+            let progress = self.turn(cx)?;
+            if self.ending.is_some() {
+                return Ok(());
+            }
+            if !progress && self.outbox.sleep(cx.waker()) {
+                // What just happened may have set an earlier deadline.
+                return self.keep_time(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+    type Output = Result<Ended, ReplicateError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.ending.is_none() {
+            this.outbox.begin();
+            if let Err(error) = this.turns(cx) {
+                this.ending = Some(Err(error));
+            }
+        }
+        if this.ending.is_some() {
+            this.end(cx)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl<S> fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("side", &self.side)
+            .field("traffic", &self.traffic)
+            .finish_non_exhaustive()
+    }
+}

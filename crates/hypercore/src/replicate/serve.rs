@@ -1,0 +1,79 @@
+//! Answering what peers ask, from the view and the store: plan, one read, assemble.
+//!
+//! What the page cache serves is read right here: handing it to another thread would cost more than
+//! the read.
+
+use hc_merkle::proof::{Plan, Planner, Request};
+use hc_merkle::{BlockIndex, Fork, Length, PlanError, Verifier, drive, flat};
+use hc_replicator::Reply;
+use hc_storage::StorageError;
+
+use crate::core::Core;
+
+/// Why there is no proof.
+enum NoProof {
+    Plan(PlanError),
+    Storage(StorageError),
+}
+
+impl From<PlanError> for NoProof {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<StorageError> for NoProof {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl Core {
+    /// The proof that answers a request, made from what is stored.
+    pub(super) fn prove(&self, fork: Fork, request: &Request) -> Reply {
+        match self.try_prove(fork, request) {
+            Ok(reply) => reply,
+            Err(NoProof::Plan(error)) if error.is_invalid_request() => Reply::Invalid,
+            Err(NoProof::Plan(_)) => Reply::NotAvailable,
+            Err(NoProof::Storage(error)) => {
+                tracing::warn!(%error, "a request was not answered");
+                Reply::Failed
+            }
+        }
+    }
+
+    fn try_prove(&self, fork: Fork, request: &Request) -> Result<Reply, NoProof> {
+        let view = self.view.load();
+        let verifier = view.authority.verifier();
+        let planner = Planner::new(&view.head, request, verifier.and_then(Verifier::prologue))?;
+        let plan: Plan = drive(planner, |indexes| self.nodes(indexes))??;
+        let nodes = self.nodes(plan.nodes())?;
+        let block = match plan.request().block {
+            Some(block) => self.log.block(BlockIndex::new(block.index.get()))?,
+            None => None,
+        };
+        let proof = plan.assemble(&nodes, block, verifier.and_then(Verifier::manifest))?;
+        // What was read belongs together only if nothing was cut meanwhile.
+        let still = self.view.load().head.fork() == view.head.fork();
+        if !still || view.head.fork() != fork {
+            return Ok(Reply::NotAvailable);
+        }
+        Ok(Reply::Proof(proof))
+    }
+
+    /// Whether all roots of the tree at this length are stored.
+    pub(super) fn can_upgrade_from(&self, fork: Fork, length: Length) -> Reply {
+        let view = self.view.load();
+        if view.head.fork() != fork || length > view.head.length() {
+            return Reply::Upgradeable(false);
+        }
+        let roots: Vec<_> = flat::full_roots(length).collect();
+        match self.nodes(&roots) {
+            Ok(roots) => Reply::Upgradeable(roots.iter().all(Option::is_some)),
+            Err(error) => {
+                tracing::warn!(%error, "roots were not read");
+                Reply::Failed
+            }
+        }
+    }
+}

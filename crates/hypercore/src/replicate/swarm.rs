@@ -1,0 +1,346 @@
+//! The machine of one log, and everybody it speaks to: the outboxes of its peers, and those who wait
+//! for its demands. Knows nothing of disks and streams.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use hc_merkle::{Authority, ByteLength};
+use hc_protocol::Time;
+use hc_replicator::{
+    Config, Demand, DemandId, Input, LocalView, ManifestState, Notice, Outcome, Output, PeerId,
+    Published, Replicator,
+};
+
+use super::Peer;
+use super::outbox::{Outbox, Task};
+use crate::core::Core;
+use crate::event::Event;
+use crate::sync::{Receiver, Sender, reply};
+use crate::view::View;
+
+/// The machine and everybody it speaks to.
+pub(crate) struct Swarm {
+    machine: Replicator,
+    members: BTreeMap<PeerId, Member>,
+    /// The connections that offer this log, peers or not.
+    offers: Vec<Weak<Outbox>>,
+    waiters: BTreeMap<DemandId, Sender<Outcome>>,
+    last_demand: u64,
+    active: bool,
+    /// Searches for peers that are under way.
+    searches: usize,
+    due: Option<Time>,
+}
+
+/// A peer as the machine's outputs reach it.
+struct Member {
+    peer: Peer,
+    outbox: Arc<Outbox>,
+}
+
+/// What is left to do once the machine's lock is given back.
+#[derive(Default)]
+struct Aftermath {
+    wakers: Vec<Waker>,
+    ended: Vec<(Sender<Outcome>, Outcome)>,
+    events: Vec<Event>,
+}
+
+/// Numbers for peers: never reused in this process.
+static LAST_PEER: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn next_peer() -> PeerId {
+    PeerId(LAST_PEER.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+}
+
+impl Swarm {
+    pub(crate) fn new(seed: u64, view: &View) -> Self {
+        Self {
+            machine: Replicator::new(Config::new(seed), local_view(view)),
+            members: BTreeMap::new(),
+            offers: Vec::new(),
+            waiters: BTreeMap::new(),
+            last_demand: 0,
+            active: false,
+            searches: 0,
+            due: None,
+        }
+    }
+
+    fn drain(&mut self, heard: bool, after: &mut Aftermath) {
+        loop {
+            match self.machine.poll_output() {
+                Output::Send { peer, message } => self.post(peer, Task::Send(message), after),
+                Output::Hangup { peer, reason } => self.post(peer, Task::Hangup(reason), after),
+                Output::Run {
+                    ticket,
+                    peer,
+                    effect,
+                } => {
+                    self.post(peer, Task::Run(ticket, effect), after);
+                }
+                Output::Resolve { id, outcome } => {
+                    let waiter = self.waiters.remove(&id);
+                    after.ended.extend(waiter.map(|waiter| (waiter, outcome)));
+                }
+                Output::Notify(notice) => self.note(&notice, heard, after),
+                Output::Wait(due) => {
+                    let earlier = due.is_some_and(|due| self.due.is_none_or(|was| due < was));
+                    self.due = due;
+                    if earlier {
+                        self.attend(after);
+                    }
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn post(&self, peer: PeerId, task: Task, after: &mut Aftermath) {
+        if let Some(member) = self.members.get(&peer) {
+            after.wakers.extend(member.outbox.push(peer, task));
+        }
+    }
+
+    /// Has all connections look at this log again.
+    fn attend(&mut self, after: &mut Aftermath) {
+        self.offers.retain(|offer| offer.strong_count() > 0);
+        let offers = self.offers.iter().filter_map(Weak::upgrade);
+        after
+            .wakers
+            .extend(offers.filter_map(|outbox| outbox.attend()));
+    }
+
+    fn note(&self, notice: &Notice, heard: bool, after: &mut Aftermath) {
+        let who = |peer: &PeerId| self.members.get(peer).map(|member| member.peer);
+        match notice {
+            Notice::Downloaded {
+                peer, index, bytes, ..
+            } if heard => {
+                let event = who(peer).map(|peer| Event::Download {
+                    index: *index,
+                    byte_length: ByteLength::new(*bytes),
+                    peer,
+                });
+                after.events.extend(event);
+            }
+            Notice::Uploaded { peer, index, bytes } if heard => {
+                let event = who(peer).map(|peer| Event::Upload {
+                    index: *index,
+                    byte_length: ByteLength::new(*bytes),
+                    peer,
+                });
+                after.events.extend(event);
+            }
+            Notice::Downloaded { .. } | Notice::Uploaded { .. } => {}
+            notice => tracing::debug!(?notice, "replication"),
+        }
+    }
+}
+
+fn local_view(view: &View) -> LocalView {
+    LocalView {
+        fork: view.head.fork(),
+        length: view.head.length(),
+        contiguous: view.contiguous,
+        blocks: view.have.clone(),
+        manifest: match &*view.authority {
+            Authority::KeyOnly(_) => ManifestState::Unknown,
+            Authority::Known(verifier) if verifier.is_compat() => ManifestState::Compat,
+            Authority::Known(_) => ManifestState::Known,
+        },
+    }
+}
+
+/// What goes into the machine and comes out of it.
+impl Core {
+    /// The machine's time.
+    pub(crate) fn time(&self) -> Time {
+        let elapsed = self.runtime.now().saturating_duration_since(self.epoch);
+        Time::since_epoch(elapsed)
+    }
+
+    /// Gives the machine inputs, and does what it says: all under one lock but what wakes others.
+    pub(crate) fn feed(&self, inputs: impl IntoIterator<Item = Input>) {
+        let mut after = Aftermath::default();
+        {
+            let mut swarm = self.swarm.lock();
+            let heard = self.hub.heard();
+            for input in inputs {
+                swarm.machine.handle(self.time(), input);
+                swarm.drain(heard, &mut after);
+            }
+        }
+        self.finish(after);
+    }
+
+    fn finish(&self, after: Aftermath) {
+        for event in &after.events {
+            self.hub.emit(event);
+        }
+        for (waiter, outcome) in after.ended {
+            waiter.send(outcome);
+        }
+        after.wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tells the machine that a view was published.
+    pub(crate) fn tell_machine(&self, view: &View, change: Published) {
+        self.feed([Input::Published {
+            change,
+            view: local_view(view),
+        }]);
+    }
+
+    /// When the machine wants to be called again.
+    pub(super) fn machine_due(&self) -> Option<std::time::Instant> {
+        let due = self.swarm.lock().due?;
+        self.epoch.checked_add(due.elapsed())
+    }
+
+    /// Calls the machine if its time has come.
+    pub(super) fn machine_elapsed(&self) {
+        let due = self.swarm.lock().due;
+        if due.is_some_and(|due| due <= self.time()) {
+            self.feed([Input::Elapsed]);
+        }
+    }
+
+    /// Whether anybody here is interested in new blocks.
+    pub(crate) fn set_active(&self, active: bool) {
+        let mut after = Aftermath::default();
+        {
+            let mut swarm = self.swarm.lock();
+            if swarm.active == active {
+                return;
+            }
+            swarm.active = active;
+            swarm
+                .machine
+                .handle(self.time(), Input::Activity { active });
+            swarm.drain(false, &mut after);
+            // Channels that were let go for want of interest are opened again.
+            swarm.attend(&mut after);
+        }
+        self.finish(after);
+    }
+
+    /// A search for peers begins or ends.
+    pub(crate) fn find_peers(&self, begins: bool) {
+        let finding = {
+            let mut swarm = self.swarm.lock();
+            let searches = &mut swarm.searches;
+            *searches = if begins {
+                searches.saturating_add(1)
+            } else {
+                searches.saturating_sub(1)
+            };
+            *searches > 0
+        };
+        self.feed([Input::FindingPeers { finding }]);
+    }
+
+    /// Fails everybody who waits for something.
+    pub(crate) fn end_demands(&self) {
+        let waiters = std::mem::take(&mut self.swarm.lock().waiters);
+        drop(waiters);
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.swarm.lock().active
+    }
+
+    /// Remembers a connection that offers this log.
+    pub(super) fn offer(&self, outbox: &Arc<Outbox>) {
+        self.swarm.lock().offers.push(Arc::downgrade(outbox));
+    }
+
+    /// Has all connections look at this log again.
+    pub(crate) fn attend(&self) {
+        let mut after = Aftermath::default();
+        self.swarm.lock().attend(&mut after);
+        self.finish(after);
+    }
+
+    /// A channel for this log is being opened.
+    pub(super) fn expect_peer(&self, peer: Peer, outbox: &Arc<Outbox>) {
+        let id = PeerId(peer.id);
+        let member = Member {
+            peer,
+            outbox: outbox.clone(),
+        };
+        self.swarm.lock().members.insert(id, member);
+        self.feed([Input::PeerExpected { peer: id }]);
+    }
+
+    /// A channel for this log is gone, or was never opened.
+    pub(super) fn lose_peer(&self, id: PeerId, was_open: bool) {
+        self.feed([Input::PeerClosed { peer: id }]);
+        let member = self.swarm.lock().members.remove(&id);
+        if let Some(member) = member.filter(|_| was_open) {
+            self.hub.emit(&Event::PeerRemove(member.peer));
+        }
+    }
+
+    /// The peers of this log whose channels are open.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let swarm = self.swarm.lock();
+        let member = |id| swarm.members.get(&id).map(|member| member.peer);
+        swarm.machine.peers().filter_map(member).collect()
+    }
+
+    /// Asks for something; the answer comes unless the returned value is dropped.
+    pub(crate) fn demand(self: &Arc<Self>, what: Demand) -> Demanded {
+        let (sender, receiver) = reply();
+        let mut after = Aftermath::default();
+        let id = {
+            let mut swarm = self.swarm.lock();
+            swarm.last_demand = swarm.last_demand.wrapping_add(1);
+            let id = DemandId(swarm.last_demand);
+            swarm.waiters.insert(id, sender);
+            swarm
+                .machine
+                .handle(self.time(), Input::Demanded { id, what });
+            swarm.drain(self.hub.heard(), &mut after);
+            id
+        };
+        self.finish(after);
+        Demanded {
+            core: self.clone(),
+            id,
+            receiver,
+        }
+    }
+}
+
+/// A demand under way: a future that gives its outcome. Dropping it takes the demand back.
+#[must_use = "a demand that is dropped is taken back"]
+pub(crate) struct Demanded {
+    core: Arc<Core>,
+    id: DemandId,
+    receiver: Receiver<Outcome>,
+}
+
+impl std::future::Future for Demanded {
+    /// `None` if the log was closed.
+    type Output = Option<Outcome>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.receiver).poll(cx)
+    }
+}
+
+impl Drop for Demanded {
+    fn drop(&mut self) {
+        let waiting = self.core.swarm.lock().waiters.remove(&self.id);
+        if waiting.is_some() {
+            self.core.feed([Input::Cancelled { id: self.id }]);
+        }
+    }
+}
