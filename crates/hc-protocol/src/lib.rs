@@ -9,6 +9,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod capability;
 pub mod datagram;
 mod error;
