@@ -337,8 +337,8 @@ fn xor(bytes: &mut [u8], stream: &[u8]) {
 
 /// The authenticator over the tag block, the encrypted message, its padding, and the two lengths.
 ///
-/// The reference pads by `len mod 16` where the construction it follows pads up to a multiple of 16.
-/// What is authenticated is the same, but the lengths are not aligned then.
+/// The padding is `len mod 16` bytes, not what is missing to a multiple of 16: so libsodium does it,
+/// and the last block is a short one then.
 fn authenticate(head: &Head, tag_block: &[u8; BLOCK_LEN], message: &[u8]) -> [u8; MAC_LEN] {
     let mut mac = Poly1305::new(GenericArray::from_slice(head.mac_key()));
     mac.update_padded(tag_block);
