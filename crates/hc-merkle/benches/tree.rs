@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use hc_merkle::manifest::Manifest;
 use hc_merkle::proof::{Batch, BlockRequest, Planner, Proof, Request};
 use hc_merkle::{
-    Authority, BlockIndex, Change, Draft, Head, KeyPair, Node, NodeIndex, Verifier, drive,
+    Authority, BlockIndex, Change, Draft, Head, KeyPair, Node, NodeIndex, Verifier, drive, hash,
     max_missing_nodes,
 };
 
@@ -68,6 +68,28 @@ fn value() -> Bytes {
     Bytes::from_static(&[42; 1024])
 }
 
+fn hashes(c: &mut Criterion) {
+    let value = value();
+    let blocks = [value.as_ref(); 64];
+    let leaf = |index| hash::leaf_node(NodeIndex::new(index), &value);
+    let pairs = [(leaf(0), leaf(2)); 64];
+    let mut group = c.benchmark_group("hash 64");
+    group.throughput(Throughput::Elements(64));
+    group.bench_function("leaves of 1 KiB, one by one", |b| {
+        b.iter(|| blocks.map(hash::leaf));
+    });
+    group.bench_function("leaves of 1 KiB, side by side", |b| {
+        b.iter(|| hash::leaves(&blocks));
+    });
+    group.bench_function("parents, one by one", |b| {
+        b.iter(|| pairs.map(|(left, right)| hash::parent(&left, &right)));
+    });
+    group.bench_function("parents, side by side", |b| {
+        b.iter(|| hash::parents(&pairs));
+    });
+    group.finish();
+}
+
 fn append(c: &mut Criterion) {
     let mut group = c.benchmark_group("append 1 KiB blocks");
     for count in [1, 64, 4096u64] {
@@ -119,5 +141,5 @@ fn verify(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, append, answer, verify);
+criterion_group!(benches, hashes, append, answer, verify);
 criterion_main!(benches);

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use blake2::digest::{FixedOutput, Update};
 use blake2::{Blake2b, digest::consts::U32};
-use blake2b_simd::many::{HashManyJob, hash_many};
+use blake2b_simd::many::{HashManyJob, degree, hash_many};
 
 use crate::{ByteLength, Hash, Node, NodeIndex, TreeHash};
 
@@ -22,8 +22,6 @@ const ROOTS: u8 = 2;
 const LEAF_PREFIX: usize = 9;
 /// Type, size and two hashes.
 const PARENT_INPUT: usize = 73;
-/// From this many on, hashing side by side is worth its setup.
-const WIDE: usize = 2;
 /// Blocks longer than this are hashed one by one: they are not worth the copy that puts their prefix
 /// in front of them.
 const WIDE_BLOCK: usize = 1 << 16;
@@ -104,7 +102,7 @@ pub fn leaves(blocks: &[&[u8]]) -> Vec<Hash> {
     let mut hashes = Vec::with_capacity(blocks.len());
     let mut inputs = Vec::new();
     for batch in blocks.chunks(WIDE_BATCH) {
-        if batch.len() < WIDE || batch.iter().any(|block| block.len() > WIDE_BLOCK) {
+        if !is_wide(batch.len()) || batch.iter().any(|block| block.len() > WIDE_BLOCK) {
             hashes.extend(batch.iter().map(|block| leaf(block)));
             continue;
         }
@@ -131,7 +129,7 @@ pub fn leaves(blocks: &[&[u8]]) -> Vec<Hash> {
 /// Same results as [`parent`].
 #[must_use]
 pub fn parents(pairs: &[(Node, Node)]) -> Vec<Hash> {
-    if pairs.len() < WIDE {
+    if !is_wide(pairs.len()) {
         return pairs.iter().map(|(a, b)| parent(a, b)).collect();
     }
     let inputs: Vec<_> = pairs.iter().map(|(a, b)| parent_input(a, b)).collect();
@@ -141,6 +139,11 @@ pub fn parents(pairs: &[(Node, Node)]) -> Vec<Hash> {
         &mut hashes,
     );
     hashes
+}
+
+/// Whether so many digests are better made side by side: where the processor cannot, never.
+fn is_wide(count: usize) -> bool {
+    count > 1 && degree() > 1
 }
 
 fn side_by_side<'a>(inputs: impl Iterator<Item = &'a [u8]>, hashes: &mut Vec<Hash>) {

@@ -28,8 +28,9 @@ pub(super) struct Path {
 impl Path {
     /// The path of a leaf whose block is at hand.
     pub(super) fn of_leaf(leaf: Node, siblings: Vec<Node>, joining: Option<Node>) -> Self {
+        let given = Vec::with_capacity(siblings.len() + 1);
+        let hashed = Vec::with_capacity(siblings.len() + 1);
         let siblings = siblings.into_iter();
-        let (given, hashed) = (Vec::new(), Vec::new());
         Self {
             top: leaf,
             siblings,
@@ -42,9 +43,10 @@ impl Path {
 
     /// The path of the first of `nodes`.
     pub(super) fn of_first(nodes: Vec<Node>, joining: Option<Node>) -> Option<Self> {
+        let given = Vec::with_capacity(nodes.len() + 1);
+        let hashed = Vec::with_capacity(nodes.len());
         let mut siblings = nodes.into_iter();
         let top = siblings.next()?;
-        let (given, hashed) = (Vec::new(), Vec::new());
         Some(Self {
             top,
             siblings,

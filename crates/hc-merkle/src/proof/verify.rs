@@ -5,6 +5,7 @@
 //! Knows nothing of where they are stored, or of who sent a proof.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -437,8 +438,9 @@ pub(super) fn signed(
 struct Merged {
     base: Head,
     head: Option<Head>,
-    /// Nodes that are known to be authentic: stored, roots, or of a proof that held.
+    /// Nodes that were authentic before: stored ones and roots.
     known: BTreeMap<NodeIndex, Node>,
+    /// Nodes of proofs that held, and whether they were hashed here.
     nodes: BTreeMap<NodeIndex, (Node, bool)>,
     blocks: BTreeMap<BlockIndex, Bytes>,
 }
@@ -477,10 +479,9 @@ impl Merged {
         }
         if let Some(top) = item.top {
             let index = top.node.index;
-            let known = self
-                .known
-                .get(&index)
-                .ok_or(ProofError::Unconnected { index })?;
+            let new = self.nodes.get(&index).map(|(node, _)| node);
+            let known = new.or_else(|| self.known.get(&index));
+            let known = known.ok_or(ProofError::Unconnected { index })?;
             if known.hash != top.node.hash {
                 return Err(ProofError::Checksum { index });
             }
@@ -505,11 +506,15 @@ impl Merged {
 
     /// Notes a node of a proof that holds. What was hashed here goes over what was given.
     fn put(&mut self, node: Node, is_hashed: bool) {
-        let kept = self.nodes.entry(node.index).or_insert((node, is_hashed));
-        if is_hashed {
-            *kept = (node, true);
+        match self.nodes.entry(node.index) {
+            Entry::Vacant(place) => {
+                place.insert((node, is_hashed));
+            }
+            Entry::Occupied(mut place) if is_hashed => {
+                place.insert((node, true));
+            }
+            Entry::Occupied(_) => {}
         }
-        self.known.insert(node.index, kept.0);
     }
 
     fn finish(self, manifest: Option<Manifest>) -> Change {
