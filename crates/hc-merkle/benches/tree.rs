@@ -110,7 +110,7 @@ fn append(c: &mut Criterion) {
 fn answer(c: &mut Criterion) {
     let log = Log::new();
     c.bench_function("answer a block of 4096", |b| {
-        b.iter(|| log.answer(black_box(1234)))
+        b.iter(|| log.answer(black_box(1234)));
     });
 }
 
