@@ -134,12 +134,9 @@ fn no_flipped_bit_changes_what_is_proven() {
         for bit in 0..file.len() * 8 {
             let mut flipped = file.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            match verify(&flipped, Some(&proven.key)) {
-                Ok(same) => {
-                    assert_eq!(same, proven, "bit {bit} of {}", hex::encode(file));
-                    harmless += 1;
-                }
-                Err(_) => assert!(verify(&flipped, None).is_err(), "bit {bit}"),
+            if let Ok(same) = verify(&flipped, None) {
+                assert_eq!(same, proven, "bit {bit} of {}", hex::encode(file));
+                harmless += 1;
             }
         }
     }
@@ -150,14 +147,14 @@ fn no_flipped_bit_changes_what_is_proven() {
 
 #[test]
 fn no_replaced_byte_changes_what_is_proven() {
-    let verifier = Verifier::compat(pair(1).public_key());
-    let file = file(&verifier, &log(&verifier, numbered(2)), &[1]).expect("all is stored");
+    // of the log that is its prologue: without signatures, trying all is cheap
+    let file = samples()[5].clone();
     let proven = verify(&file, None).expect("a good file");
     for at in 0..file.len() {
         let mut other = file.clone();
         for byte in 0..=u8::MAX {
             other[at] = byte;
-            if let Ok(same) = verify(&other, Some(&proven.key)) {
+            if let Ok(same) = verify(&other, None) {
                 assert_eq!(same, proven, "byte {at} as {byte}");
             }
         }
@@ -430,7 +427,7 @@ fn logs_that_several_signed_together() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn any_blocks_of_any_log(length in 1..200u64, chosen in prop::collection::vec(0..200u64, 0..12)) {
