@@ -174,7 +174,7 @@ proptest! {
 
     #[test]
     fn messages_of_every_length_come_back(
-        messages in prop::collection::vec((0u8..4, prop::collection::vec(any::<u8>(), 0..1200)), 1..6),
+        messages in prop::collection::vec((0u8..4, prop::collection::vec(any::<u8>(), 0..2400)), 1..6),
     ) {
         let (mut push, mut pull) = pair(3);
         for (tag, message) in messages {
