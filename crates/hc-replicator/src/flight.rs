@@ -88,21 +88,24 @@ impl Flights {
         }
     }
 
-    /// Forgets that a peer was asked, and says whether the block is under way no longer.
-    pub(crate) fn remove(&mut self, index: u64, peer: PeerId) -> bool {
+    /// Whether an answer for a block is being checked.
+    pub(crate) fn is_answered(&self, index: u64) -> bool {
+        self.asked(index).any(|asked| asked.request.is_none())
+    }
+
+    /// Forgets that a peer was asked.
+    pub(crate) fn remove(&mut self, index: u64, peer: PeerId) {
         let Some(flight) = self.blocks.get_mut(&index) else {
-            return false;
+            return;
         };
         for place in &mut flight.asked {
             if place.is_some_and(|asked| asked.peer == peer) {
                 *place = None;
             }
         }
-        if !flight.is_over() {
-            return false;
+        if flight.is_over() {
+            self.blocks.remove(&index);
         }
-        self.blocks.remove(&index);
-        true
     }
 
     /// Takes out all blocks of a range.

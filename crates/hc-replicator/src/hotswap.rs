@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::limits::HOTSWAPS_PER_PASS;
 use crate::peer::Peer;
-use crate::schedule::request_block;
+use crate::schedule::request_copy;
 use crate::shared::Shared;
 use crate::timer::Timer;
 
@@ -47,6 +47,6 @@ pub(crate) fn take_over(shared: &mut Shared, peer: &mut Peer) {
         free -= 1;
         shared.stats.hotswaps += 1;
         peer.stats.hotswaps += 1;
-        request_block(shared, peer, index, 0);
+        request_copy(shared, peer, index);
     }
 }

@@ -201,11 +201,7 @@ impl Replicator {
                 .for_each(|peer| peer.forget_demand(id));
         }
         let Some(index) = unwanted else { return };
-        let answered = shared
-            .flights
-            .asked(index)
-            .any(|asked| asked.request.is_none());
-        if answered || shared.demands.in_range(index) {
+        if shared.flights.is_answered(index) || shared.demands.in_range(index) {
             return;
         }
         for (index, flight) in shared.flights.take(index..index.saturating_add(1)) {

@@ -141,7 +141,21 @@ fn last_block(shared: &Shared, peer: &Peer) -> Option<(u64, u64)> {
 }
 
 /// Asks for a block that our tree spans, and for a longer tree if that can ride along.
-pub(crate) fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, priority: u64) {
+fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, priority: u64) {
+    let upgrade = should_upgrade(shared, peer)
+        .then(|| upgrade_request(shared, peer))
+        .flatten();
+    let block = block_request(shared, peer, index);
+    request(shared, peer, Some(block), priority, upgrade);
+}
+
+/// Asks one more peer for a block that our tree spans.
+pub(crate) fn request_copy(shared: &mut Shared, peer: &mut Peer, index: u64) {
+    let block = block_request(shared, peer, index);
+    request(shared, peer, Some(block), NORMAL, None);
+}
+
+fn block_request(shared: &Shared, peer: &Peer, index: u64) -> BlockRequest {
     let length = shared
         .view
         .length
@@ -152,14 +166,10 @@ pub(crate) fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, pr
     } else {
         path::missing_nodes(&shared.view.blocks, index, length)
     };
-    let upgrade = should_upgrade(shared, peer)
-        .then(|| upgrade_request(shared, peer))
-        .flatten();
-    let block = BlockRequest {
+    BlockRequest {
         index: BlockIndex::new(index),
         nodes,
-    };
-    request(shared, peer, Some(block), priority, upgrade);
+    }
 }
 
 fn request_upgrade(shared: &mut Shared, peer: &mut Peer, block: Option<(u64, u64)>) {

@@ -142,7 +142,8 @@ impl Shared {
 
     /// A peer will not give a block that it was asked for.
     pub(crate) fn release(&mut self, index: u64, peer: PeerId) {
-        if self.flights.remove(index, peer) {
+        self.flights.remove(index, peer);
+        if !self.flights.contains(index) {
             self.landed(index);
         }
     }

@@ -25,6 +25,9 @@ impl Peer {
             Answered::Cancelled => return self.has_room(shared),
             Answered::Unknown => return self.fault(shared, Fault::Unsolicited),
         };
+        let late = sent
+            .block
+            .is_some_and(|index| shared.flights.is_answered(index));
         self.returned(shared, &sent);
         if !is_asked_for(&sent, &proof) {
             self.give_up(shared, &sent);
@@ -43,16 +46,17 @@ impl Peer {
         if let Some(index) = sent.block.filter(|_| proof.block.is_none()) {
             self.refused_block(shared, index);
         }
-        self.apply(shared, proof, &sent);
+        self.apply(shared, proof, &sent, late);
     }
 
-    /// Has an answer checked, if there is anything new in it.
-    fn apply(&mut self, shared: &mut Shared, proof: Proof, sent: &Sent) {
+    /// Has an answer checked, if there is anything new in it. `late`: another peer's answer for the
+    /// block is being checked already.
+    fn apply(&mut self, shared: &mut Shared, proof: Proof, sent: &Sent, late: bool) {
         let block = proof
             .block
             .as_ref()
             .map(|block| (block.index.get(), block.value.len() as u64));
-        let new = block.is_some_and(|(index, _)| !shared.view.blocks.get(index));
+        let new = !late && block.is_some_and(|(index, _)| !shared.view.blocks.get(index));
         if !new && proof.upgrade.is_none() && proof.manifest.is_none() {
             self.give_up(shared, sent);
             return;
@@ -70,15 +74,15 @@ impl Peer {
 
     /// Blocks that were not asked for, or the proof of a conflict. Neither is a fault.
     fn on_push(&mut self, shared: &mut Shared, proof: Proof) {
-        let new = proof.block.as_ref().is_some_and(|block| {
-            let index = block.index.get();
-            !shared.view.blocks.get(index) && !shared.flights.contains(index)
-        });
+        let block = proof.block.as_ref().map(|block| block.index.get());
+        let block = block.filter(|index| !shared.taken.get(*index));
         let takes = shared.config.push == PushPolicy::Accept
             && shared.active
             && proof.fork == shared.view.fork
             && self.free_window(&shared.config.window) > 0;
-        if new && takes {
+        if let Some(index) = block.filter(|_| takes) {
+            shared.taken.set(index);
+            shared.demands.started(index);
             let sent = Sent {
                 fork: proof.fork,
                 block: None,
@@ -86,7 +90,7 @@ impl Peer {
                 at: shared.now,
                 filled: false,
             };
-            self.apply(shared, proof, &sent);
+            self.apply(shared, proof, &sent, false);
         }
     }
 

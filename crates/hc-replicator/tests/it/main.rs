@@ -4,6 +4,11 @@
 mod announce;
 mod download;
 mod forks;
+mod large;
 mod log;
+mod model;
+mod pair;
 mod peers;
+mod script;
+mod serve;
 mod world;

@@ -144,6 +144,14 @@ impl World {
         }
     }
 
+    /// Says whether the outbox at one end of a link has room.
+    pub(crate) fn set_room(&mut self, link: usize, end: usize, room: bool) {
+        if let Some(node) = self.links.get(link).map(|link| link.ends[end]) {
+            let peer = PeerId(link as u64);
+            self.input(node, Input::Writable { peer, room });
+        }
+    }
+
     pub(crate) fn demand(&mut self, node: usize, what: Demand) -> DemandId {
         let id = DemandId(self.next_demand);
         self.next_demand += 1;
