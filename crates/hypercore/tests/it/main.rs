@@ -6,3 +6,5 @@ mod encryption;
 mod log;
 mod pipe;
 mod replicate;
+#[cfg(feature = "tokio")]
+mod tokio;
