@@ -88,6 +88,9 @@ pub enum BatchError {
         /// Bytes in all blocks.
         bytes: usize,
     },
+    /// The batch does not fit into one frame of the log.
+    #[error("the batch has too many operations for one frame")]
+    TooManyOperations,
     /// A piece of user data is longer than [`MAX_USER_KEY_LEN`] or [`MAX_USER_VALUE_LEN`] allow.
     #[error(
         "user data of {key} bytes of key and {value} bytes of value, the limits are {MAX_USER_KEY_LEN} and {MAX_USER_VALUE_LEN}"

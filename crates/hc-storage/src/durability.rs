@@ -36,6 +36,10 @@ impl Ticket {
         Self(None)
     }
 
+    pub(crate) fn pending(pending: Arc<dyn Pending>) -> Self {
+        Self(Some(pending))
+    }
+
     /// Whether [`wait`](Self::wait) would return at once.
     #[must_use]
     pub fn is_reached(&self) -> bool {

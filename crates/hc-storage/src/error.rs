@@ -54,6 +54,25 @@ pub enum OpenError {
     /// The index could be neither opened nor rebuilt.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The index could not be brought up to date with the log.
+    #[error("the index could not be brought up to date: {cause}")]
+    Poisoned {
+        /// What happened.
+        cause: Arc<StorageError>,
+    },
+}
+
+impl From<OpenError> for StorageError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Damaged(damage) => Self::Damaged(damage),
+            OpenError::Io(fault) => Self::Io(fault),
+            OpenError::Index(error) => Self::Index(error),
+            OpenError::Poisoned { cause } => Self::Poisoned { cause },
+            // the log that was being read is not the one that is there now
+            _ => Self::Rewound,
+        }
+    }
 }
 
 /// Why a call on an open store did nothing.
@@ -159,6 +178,19 @@ impl IoFault {
             kind,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
         )
+    }
+
+    /// The same fault again: the system's errors cannot be cloned.
+    pub(crate) fn duplicate(&self) -> Self {
+        let source = match self.source.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => self.source.kind().into(),
+        };
+        Self {
+            action: self.action,
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 

@@ -9,6 +9,8 @@
 //! | [`Store`], [`CoreStore`], [`CoreRead`] | what every engine can do |
 //! | [`Batch`] | one change to one log, all or nothing |
 //! | [`Durability`], [`Ticket`] | what must not lose it, and how to wait for that |
+//! | [`DiskStore`], [`StoreOptions`] | the default engine: a directory with the log and its index |
+//! | [`fault`] | the default engine on a disk that fails on command |
 //! | [`MemoryStore`] | an engine that forgets everything when it is dropped |
 #![forbid(unsafe_code)]
 
@@ -17,15 +19,22 @@
 struct Readme;
 
 mod batch;
+mod disk;
 mod durability;
+mod engine;
 mod error;
+pub mod fault;
+mod index;
 pub mod limits;
+mod lock;
+mod log;
 mod memory;
 mod record;
 mod store;
 
 pub use batch::{Batch, BatchError};
 pub use durability::{Durability, Ticket};
+pub use engine::{DiskStore, StoreOptions};
 pub use error::{
     Action, Damage, DamageKind, Holder, IndexError, IndexFault, IoFault, OpenError, StorageError,
 };

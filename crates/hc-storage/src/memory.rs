@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
@@ -13,6 +13,7 @@ use hc_merkle::{BlockIndex, DiscoveryKey, Head, Length, Node, NodeIndex, SecretK
 use crate::batch::Batch;
 use crate::durability::{Durability, Ticket};
 use crate::error::StorageError;
+use crate::lock::{read, write};
 use crate::record::{Auth, CoreEntry, CoreRecord, Hints};
 use crate::store::{Access, CoreRead, CoreStore, Store, Usage};
 
@@ -44,16 +45,6 @@ struct State {
     nodes: BTreeMap<u64, Node>,
     user_data: BTreeMap<String, Bytes>,
     deleted: bool,
-}
-
-/// A panic of another thread inside a lock leaves a state that was either changed or not: every change
-/// here is prepared before the first field is touched.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MemoryStore {

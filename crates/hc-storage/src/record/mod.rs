@@ -1,7 +1,11 @@
 //! What is stored about a log besides its blocks and its tree.
 //!
-//! Owns the types that callers exchange with an engine. Knows nothing of where they end up.
+//! Owns the types that callers exchange with an engine, and the bytes of everything that is written in
+//! the log. Knows nothing of segments and pages.
 
 mod core;
+pub(crate) mod cursor;
+pub(crate) mod entry;
+pub(crate) mod varint;
 
 pub use core::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints};

@@ -1,0 +1,408 @@
+//! Moving what is newer than the index there.
+//!
+//! 1. Note where the log ends, and set aside what the index lacks.
+//! 2. Bring the log to the device up to there.
+//! 3. Apply one batch with all changed pages and the noted place.
+//! 4. Bring the index to the device.
+//!
+//! Only then does the index speak for that part of the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hc_bitfield::{Bitfield, PageIndex, PageRef};
+use hc_merkle::{CoreKey, DiscoveryKey};
+
+use super::overlay::Overlay;
+use super::state::{Core, Dirty, Facts};
+use super::{Engine, Space};
+use crate::error::{IndexError, StorageError};
+use crate::index::page::{LocatorPage, NodePage};
+use crate::index::{self, Changes, Index, IndexExt, bad_entry};
+use crate::lock::{lock, write};
+use crate::log::{Lsn, Position};
+use crate::record::cursor::put_bytes;
+use crate::record::entry::{CoreId, HeadRecord, encode_hints};
+use crate::record::varint;
+use crate::store::Access;
+
+/// Bits of a page of the bitfield.
+const PAGE_BITS: u64 = hc_bitfield::limits::PAGE_BITS;
+
+/// Bytes of a long value that are put into one entry. An entry of several KiB would make sled put it
+/// into a file of its own.
+pub(crate) const CHUNK: usize = 4096;
+
+/// What one checkpoint writes.
+struct Cut {
+    at: Position,
+    cores: Vec<Frozen>,
+    names: BTreeMap<DiscoveryKey, Option<(CoreId, CoreKey)>>,
+    space: Vec<(u32, Space)>,
+    default: Option<CoreId>,
+    next_id: u64,
+}
+
+/// One log as it was when the checkpoint began.
+struct Frozen {
+    core: Arc<Core>,
+    deleted: bool,
+    overlay: Arc<Overlay>,
+    facts: Facts,
+    record: HeadRecord,
+    indexed_bits: Bitfield,
+    dirty: Dirty,
+}
+
+impl Engine {
+    /// Whether the index lacks enough for a checkpoint to be due.
+    pub(crate) fn is_pressed(&self, factor: usize) -> bool {
+        let entries = self.pressure.entries.load(Ordering::Relaxed);
+        let bytes = self.pressure.bytes.load(Ordering::Relaxed);
+        entries >= self.options.checkpoint_entries.saturating_mul(factor)
+            || bytes >= self.options.checkpoint_bytes.saturating_mul(factor as u64)
+    }
+
+    /// Writes everything that the index lacks to it. After an error the store takes no more writes.
+    pub(crate) fn checkpoint(&self) -> Result<(), StorageError> {
+        let mut done = lock(&self.checkpointing);
+        let end = match self.access {
+            Access::ReadWrite => None,
+            Access::ReadOnly => Some(*lock(&self.read_to)),
+        };
+        let cut = self.freeze(end)?;
+        if cut.at == *done && cut.cores.is_empty() {
+            return Ok(());
+        }
+        if self.access == Access::ReadWrite
+            && let Some(last) = cut.at.lsn.0.checked_sub(1)
+        {
+            self.log.sync(Lsn(last))?;
+        }
+        if let Err(error) = self.write_cut(&cut) {
+            let error = Arc::new(self.distrust(error));
+            self.log.fail(Arc::clone(&error));
+            return Err(StorageError::Poisoned { cause: error });
+        }
+        *done = cut.at;
+        self.thaw(&cut);
+        Ok(())
+    }
+
+    /// `end`: where the log ends, where this handle does not write it.
+    fn freeze(&self, end: Option<Position>) -> Result<Cut, StorageError> {
+        let _closed = write(&self.gate);
+        let at = match end {
+            Some(end) => end,
+            None => self.log.flush()?,
+        };
+        self.pressure.entries.store(0, Ordering::Relaxed);
+        self.pressure.bytes.store(0, Ordering::Relaxed);
+        let mut registry = lock(&self.registry);
+        let mut cores = Vec::with_capacity(registry.dirty.len());
+        for core in registry.dirty.values() {
+            let mut state = write(&core.state);
+            let overlay = Arc::new(std::mem::take(&mut state.active));
+            state.frozen = Some(Arc::clone(&overlay));
+            let bits = state.facts.bitfield.clone();
+            cores.push(Frozen {
+                core: Arc::clone(core),
+                deleted: state.deleted,
+                overlay,
+                facts: state.facts.clone(),
+                record: state.record.clone(),
+                indexed_bits: std::mem::replace(&mut state.indexed_bits, bits),
+                dirty: std::mem::take(&mut state.dirty),
+            });
+        }
+        let dirty_space = std::mem::take(&mut registry.dirty_space);
+        let space = |number| registry.space.get(&number).map(|space| (number, *space));
+        Ok(Cut {
+            at,
+            cores,
+            names: registry.names.clone(),
+            space: dirty_space.into_iter().filter_map(space).collect(),
+            default: registry.default,
+            next_id: registry.next_id,
+        })
+    }
+
+    fn write_cut(&self, cut: &Cut) -> Result<(), IndexError> {
+        let mut changes = Changes::new();
+        for frozen in &cut.cores {
+            if frozen.deleted {
+                self.index
+                    .scan(index::keys_of_core(frozen.core.id), &mut |key, _| {
+                        changes.push((key.to_vec(), None));
+                        Ok(())
+                    })?;
+            } else {
+                frozen.write(&*self.index, &mut changes)?;
+            }
+        }
+        for (name, named) in &cut.names {
+            let key = index::named_key(CoreId::STORE, index::DISCOVERY, name.as_bytes());
+            let value = named.map(|(id, key)| {
+                let mut value = Vec::new();
+                varint::put(&mut value, id.0);
+                value.extend_from_slice(key.as_bytes());
+                value
+            });
+            put(&mut changes, key, value);
+        }
+        for (number, space) in &cut.space {
+            let key = index::page_key(CoreId::STORE, index::SEGMENT, u64::from(*number));
+            let mut value = Vec::new();
+            varint::put(&mut value, space.data);
+            varint::put(&mut value, space.live);
+            put(&mut changes, key, Some(value));
+        }
+        let value = self.store_record(cut);
+        put(
+            &mut changes,
+            index::key(CoreId::STORE, index::STORE),
+            Some(value),
+        );
+        self.index.apply(changes)?;
+        self.index.flush()
+    }
+
+    fn store_record(&self, cut: &Cut) -> Vec<u8> {
+        let mut value = Vec::new();
+        varint::put(&mut value, crate::index::FORMAT_VERSION);
+        value.extend_from_slice(&self.id.0);
+        cut.at.encode(&mut value);
+        varint::put(&mut value, cut.next_id);
+        varint::put(&mut value, cut.default.map_or(0, |core| core.0));
+        value
+    }
+
+    /// Lets go of what the index has now.
+    fn thaw(&self, cut: &Cut) {
+        let mut registry = lock(&self.registry);
+        for frozen in &cut.cores {
+            let mut state = write(&frozen.core.state);
+            state.frozen = None;
+            if !state.dirty.any {
+                registry.dirty.remove(&frozen.core.id);
+            }
+        }
+        registry
+            .names
+            .retain(|name, named| cut.names.get(name) != Some(&*named));
+        registry.cores.retain(|_, core| core.strong_count() > 0);
+    }
+}
+
+impl Frozen {
+    fn write(&self, index: &dyn Index, changes: &mut Changes) -> Result<(), IndexError> {
+        let id = self.core.id;
+        let mut value = Vec::new();
+        self.record.encode(&mut value);
+        encode_hints(self.facts.hints, &mut value);
+        varint::put(&mut value, self.facts.bitfield.contiguous_len());
+        put_long(
+            index,
+            changes,
+            &index::named_key(id, index::HEAD, &[]),
+            Some(&value),
+        )?;
+        if self.dirty.auth {
+            put_long(
+                index,
+                changes,
+                &index::named_key(id, index::AUTH, &[]),
+                Some(&self.auth()),
+            )?;
+        }
+        for name in &self.dirty.user_data {
+            let value = self.facts.user_data.get(name).map(AsRef::as_ref);
+            put_long(index, changes, &user_key(id, name), value)?;
+        }
+        self.write_locators(index, changes)?;
+        self.write_nodes(index, changes)?;
+        self.write_bits(changes);
+        Ok(())
+    }
+
+    fn auth(&self) -> Vec<u8> {
+        let mut value = Vec::new();
+        self.core.identity.encode(&mut value);
+        value.push(u8::from(self.facts.encryption.is_some()));
+        value.push(self.facts.encryption.map_or(0, |scheme| scheme.0));
+        value.push(u8::from(self.facts.manifest.is_some()));
+        if let Some(manifest) = &self.facts.manifest {
+            put_bytes(&mut value, &hc_encoding::encode_to_vec(manifest));
+        }
+        value
+    }
+
+    fn write_locators(&self, index: &dyn Index, changes: &mut Changes) -> Result<(), IndexError> {
+        let id = self.core.id;
+        let mut pages: BTreeMap<u64, LocatorPage> = BTreeMap::new();
+        let page_in =
+            |key: &[u8], value: &[u8]| Some((index::page_of(key)?, LocatorPage::decode(value)?));
+        for range in self.overlay.dropped.iter() {
+            let first = LocatorPage::of(range.start);
+            let last = LocatorPage::of(range.end.saturating_sub(1));
+            let keys = index::page_key(id, index::LOCATORS, first)
+                ..=index::page_key(id, index::LOCATORS, last);
+            index.values(keys, &mut |key, value| {
+                let (number, stored) = page_in(key, &value)?;
+                let page = pages.entry(number).or_insert(stored);
+                let blocks = number * index::page::BLOCKS..(number + 1) * index::page::BLOCKS;
+                for block in blocks.filter(|block| range.contains(block)) {
+                    page.set(block, None);
+                }
+                Some(())
+            })?;
+        }
+        for (block, locator) in &self.overlay.locators {
+            let number = LocatorPage::of(*block);
+            let page = match pages.entry(number) {
+                std::collections::btree_map::Entry::Occupied(page) => page.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    let key = index::page_key(id, index::LOCATORS, number);
+                    let stored = match index.value(&key)? {
+                        Some(value) => {
+                            LocatorPage::decode(&value).ok_or_else(|| bad_entry(index))?
+                        }
+                        None => LocatorPage::EMPTY,
+                    };
+                    place.insert(stored)
+                }
+            };
+            page.set(*block, Some(*locator));
+        }
+        for (number, page) in pages {
+            put(
+                changes,
+                index::page_key(id, index::LOCATORS, number),
+                page.encode(),
+            );
+        }
+        Ok(())
+    }
+
+    fn write_nodes(&self, index: &dyn Index, changes: &mut Changes) -> Result<(), IndexError> {
+        let id = self.core.id;
+        let mut pages: BTreeMap<u64, NodePage> = BTreeMap::new();
+        if let Some(floor) = self.overlay.floor {
+            let first = index::page_key(id, index::NODES, floor / index::page::BLOCKS);
+            let last = index::keys_of(id, index::NODES).into_inner().1;
+            index.values(first..=last, &mut |key, value| {
+                let number = index::page_of(key)?;
+                let mut page = NodePage::decode(&value, number)?;
+                page.truncate(floor);
+                pages.insert(number, page);
+                Some(())
+            })?;
+        }
+        for node in self.overlay.nodes.values() {
+            let number = NodePage::of(node.index);
+            let page = match pages.entry(number) {
+                std::collections::btree_map::Entry::Occupied(page) => page.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    let stored = match index.value(&index::page_key(id, index::NODES, number))? {
+                        Some(value) => {
+                            NodePage::decode(&value, number).ok_or_else(|| bad_entry(index))?
+                        }
+                        None => NodePage::default(),
+                    };
+                    place.insert(stored)
+                }
+            };
+            page.set(*node);
+        }
+        for (number, page) in pages {
+            put(
+                changes,
+                index::page_key(id, index::NODES, number),
+                page.encode(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Pages of bits past the contiguous ones, where they changed or are no longer contiguous.
+    fn write_bits(&self, changes: &mut Changes) {
+        let (bits, old) = (&self.facts.bitfield, &self.indexed_bits);
+        let (prefix, old_prefix) = (bits.contiguous_len(), old.contiguous_len());
+        let changed = bits.changed_pages(old);
+        let mut pages: BTreeSet<u64> = changed.iter().flatten().collect();
+        pages.extend(prefix / PAGE_BITS..old_prefix.div_ceil(PAGE_BITS));
+        for number in pages {
+            let range = PageIndex(number).bits();
+            let value = if !bits.any_set(range.start.max(prefix)..range.end) {
+                None
+            } else {
+                match bits.page(PageIndex(number)) {
+                    PageRef::Empty => None,
+                    PageRef::Full => Some(vec![1]),
+                    PageRef::Bits(bytes) => Some([&[0], bytes.as_slice()].concat()),
+                }
+            };
+            put(
+                changes,
+                index::page_key(self.core.id, index::BITS, number),
+                value,
+            );
+        }
+    }
+}
+
+/// The key of a piece of user data, before the number of its chunk.
+pub(crate) fn user_key(id: CoreId, name: &str) -> Vec<u8> {
+    let mut named = u16::try_from(name.len())
+        .unwrap_or(u16::MAX)
+        .to_be_bytes()
+        .to_vec();
+    named.extend_from_slice(name.as_bytes());
+    index::named_key(id, index::USER_DATA, &named)
+}
+
+fn put(changes: &mut Changes, key: Vec<u8>, value: Option<Vec<u8>>) {
+    let value = value.map(|value| index::seal(&key, value));
+    changes.push((key, value));
+}
+
+/// Puts a value that may be long in numbered chunks, in place of those that are there.
+fn put_long(
+    index: &dyn Index,
+    changes: &mut Changes,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<(), IndexError> {
+    let chunk_key = |number: u32| [key, &number.to_be_bytes()].concat();
+    let mut stale = BTreeSet::new();
+    index.scan(chunk_key(0)..=chunk_key(u32::MAX), &mut |key, _| {
+        stale.insert(key.to_vec());
+        Ok(())
+    })?;
+    let chunks = value.map(|value| {
+        if value.is_empty() {
+            vec![value]
+        } else {
+            value.chunks(CHUNK).collect()
+        }
+    });
+    for (number, chunk) in (0..).zip(chunks.unwrap_or_default()) {
+        let key = chunk_key(number);
+        stale.remove(&key);
+        put(changes, key, Some(chunk.to_vec()));
+    }
+    changes.extend(stale.into_iter().map(|key| (key, None)));
+    Ok(())
+}
+
+/// Puts the chunks of a long value together; `None` where there is none.
+pub(crate) fn long_value(index: &dyn Index, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+    let chunk_key = |number: u32| [key, &number.to_be_bytes()].concat();
+    let mut value: Option<Vec<u8>> = None;
+    index.values(chunk_key(0)..=chunk_key(u32::MAX), &mut |_, chunk| {
+        value.get_or_insert_default().extend_from_slice(&chunk);
+        Some(())
+    })?;
+    Ok(value)
+}

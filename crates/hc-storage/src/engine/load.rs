@@ -1,0 +1,178 @@
+//! Finding logs by name or number, and reading them from the index. Knows nothing of the log's frames.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hc_bitfield::{Bitfield, PageIndex};
+use hc_merkle::{CoreKey, DiscoveryKey, Head};
+
+use super::checkpoint::long_value;
+use super::state::{Core, Facts, Lookups};
+use super::{Engine, Registry};
+use crate::error::{Damage, DamageKind, IndexError, StorageError};
+use crate::index::{self, Index, IndexExt, bad_entry};
+use crate::lock::{lock, read, write};
+use crate::log::segment;
+use crate::record::EncryptionScheme;
+use crate::record::cursor::Cursor;
+use crate::record::entry::{CoreId, HeadRecord, Identity, decode_hints};
+
+impl Engine {
+    /// Number and key of the log of a name.
+    pub(crate) fn find(
+        &self,
+        registry: &Registry,
+        name: &DiscoveryKey,
+    ) -> Result<Option<(CoreId, CoreKey)>, IndexError> {
+        if let Some(named) = registry.names.get(name) {
+            return Ok(*named);
+        }
+        let key = index::named_key(CoreId::STORE, index::DISCOVERY, name.as_bytes());
+        let Some(value) = self.index.value(&key)? else {
+            return Ok(None);
+        };
+        decode_named(&value)
+            .map(Some)
+            .ok_or_else(|| bad_entry(&*self.index))
+    }
+
+    /// All logs, by name.
+    pub(crate) fn all_named(&self) -> Result<BTreeMap<DiscoveryKey, CoreKey>, IndexError> {
+        let registry = lock(&self.registry);
+        let mut all = BTreeMap::new();
+        let keys = index::keys_of(CoreId::STORE, index::DISCOVERY);
+        self.index.values(keys, &mut |key, value| {
+            let name = DiscoveryKey(key.get(9..)?.try_into().ok()?);
+            all.insert(name, decode_named(&value)?.1);
+            Some(())
+        })?;
+        for (name, named) in &registry.names {
+            match named {
+                Some((_, key)) => all.insert(*name, *key),
+                None => all.remove(name),
+            };
+        }
+        Ok(all)
+    }
+
+    /// The log with a number, from memory or else from the index.
+    pub(crate) fn core(
+        &self,
+        registry: &mut Registry,
+        id: CoreId,
+    ) -> Result<Option<Arc<Core>>, StorageError> {
+        if let Some(core) = registry.dirty.get(&id) {
+            return Ok(Some(Arc::clone(core)));
+        }
+        if let Some(core) = registry.cores.get(&id).and_then(std::sync::Weak::upgrade) {
+            return Ok(Some(core));
+        }
+        let Some(core) = load(&*self.index, id)? else {
+            return Ok(None);
+        };
+        let core = Arc::new(core);
+        self.resolve_head(&core)?;
+        registry.cores.insert(id, Arc::downgrade(&core));
+        Ok(Some(core))
+    }
+
+    /// Reads the roots of the head that was last written.
+    pub(crate) fn resolve_head(&self, core: &Core) -> Result<(), StorageError> {
+        let head = {
+            let state = read(&core.state);
+            let mut lookups = Lookups::new(core.id, &state, &*self.index);
+            let mut roots = Vec::new();
+            for root in hc_merkle::flat::full_roots(state.record.length) {
+                roots.push(lookups.node(root)?.ok_or_else(|| self.no_root())?);
+            }
+            let record = &state.record;
+            let head = Head::new(record.fork, record.length, roots).map_err(|_| self.no_root())?;
+            match &record.signature {
+                Some(signature) => head.with_signature(signature.clone()),
+                None => head,
+            }
+        };
+        write(&core.state).facts.head = head;
+        Ok(())
+    }
+
+    fn no_root(&self) -> Damage {
+        let path = self.disk.root().join(segment::DIR);
+        Damage {
+            path,
+            offset: 0,
+            kind: DamageKind::Root,
+        }
+    }
+}
+
+fn decode_named(value: &[u8]) -> Option<(CoreId, CoreKey)> {
+    let mut cursor = Cursor::new(value);
+    Some((CoreId(cursor.uint()?), CoreKey(cursor.array()?)))
+}
+
+fn load(index: &dyn Index, id: CoreId) -> Result<Option<Core>, IndexError> {
+    let bad = || bad_entry(index);
+    let Some(auth) = long_value(index, &index::key(id, index::AUTH))? else {
+        return Ok(None);
+    };
+    let head = long_value(index, &index::key(id, index::HEAD))?.ok_or_else(bad)?;
+    let mut facts = Facts::empty();
+    let identity = decode_auth(&auth, &mut facts).ok_or_else(bad)?;
+    let (record, prefix) = decode_head(&head, &mut facts).ok_or_else(bad)?;
+    facts.bitfield = load_bits(index, id, prefix)?;
+    facts.user_data = Arc::new(load_user_data(index, id)?);
+    Ok(Some(Core::new(id, identity, facts, record)))
+}
+
+fn decode_auth(value: &[u8], facts: &mut Facts) -> Option<Identity> {
+    let mut cursor = Cursor::new(value);
+    let identity = Identity::decode(&mut cursor)?;
+    let (encrypted, scheme) = (cursor.u8()? == 1, cursor.u8()?);
+    facts.encryption = encrypted.then_some(EncryptionScheme(scheme));
+    if cursor.u8()? == 1 {
+        facts.manifest = Some(hc_encoding::decode_exact(cursor.bytes()?).ok()?);
+    }
+    Some(identity)
+}
+
+fn decode_head(value: &[u8], facts: &mut Facts) -> Option<(HeadRecord, u64)> {
+    let mut cursor = Cursor::new(value);
+    let record = HeadRecord::decode(&mut cursor)?;
+    facts.hints = decode_hints(&mut cursor)?;
+    Some((record, cursor.uint()?))
+}
+
+fn load_bits(index: &dyn Index, id: CoreId, prefix: u64) -> Result<Bitfield, IndexError> {
+    let mut bits = Bitfield::new();
+    index.values(index::keys_of(id, index::BITS), &mut |key, value| {
+        let page = PageIndex(index::page_of(key)?);
+        match value.split_first()? {
+            (1, []) => bits.set_range(page.bits()),
+            (0, bytes) => bits.set_page(page, bytes.try_into().ok()?),
+            _ => return None,
+        }
+        Some(())
+    })?;
+    bits.set_range(0..prefix);
+    Ok(bits)
+}
+
+fn load_user_data(index: &dyn Index, id: CoreId) -> Result<BTreeMap<String, Bytes>, IndexError> {
+    let mut all: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    index.values(index::keys_of(id, index::USER_DATA), &mut |key, chunk| {
+        let named = key.get(9..)?.split_last_chunk::<4>()?.0;
+        let (len, name) = named.split_first_chunk::<2>()?;
+        if usize::from(u16::from_be_bytes(*len)) != name.len() {
+            return None;
+        }
+        let name = String::from_utf8(name.to_vec()).ok()?;
+        all.entry(name).or_default().extend_from_slice(&chunk);
+        Some(())
+    })?;
+    Ok(all
+        .into_iter()
+        .map(|(name, value)| (name, Bytes::from(value)))
+        .collect())
+}

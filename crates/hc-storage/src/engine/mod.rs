@@ -1,0 +1,139 @@
+//! The default engine: the commit log, the index under it, and what is between the two.
+//!
+//! Owns which logs there are, and the order of locks: a log's writer, the gate, the registry, a log's
+//! state. Commits pass the gate together; a checkpoint closes it for the moment it takes to note where
+//! the log ends and to set aside what the index lacks.
+
+mod checkpoint;
+mod core;
+mod load;
+mod open;
+mod overlay;
+mod secrets;
+mod snapshot;
+mod state;
+mod store;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
+
+use hc_merkle::{CoreKey, DiscoveryKey};
+
+pub use self::open::StoreOptions;
+pub(crate) use self::open::open;
+pub use self::store::DiskStore;
+
+use self::secrets::Secrets;
+use self::state::Core;
+use self::worker::Worker;
+use crate::disk::{Disk, LockGuard};
+use crate::error::{IndexError, StorageError};
+use crate::index::Index;
+use crate::log::Position;
+use crate::log::committer::Log;
+use crate::log::segment::StoreId;
+use crate::record::entry::CoreId;
+use crate::store::Access;
+
+/// A file that says that the index is not to be trusted.
+pub(crate) const REBUILD: &str = "REBUILD";
+
+/// A store that is open.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) id: StoreId,
+    pub(crate) access: Access,
+    pub(crate) options: StoreOptions,
+    pub(crate) secrets: Secrets,
+    /// Held while a log is made or deleted.
+    pub(crate) creating: Mutex<()>,
+    pub(crate) registry: Mutex<Registry>,
+    pub(crate) gate: RwLock<()>,
+    /// Held by the one checkpoint that may run; how far the last one came.
+    pub(crate) checkpointing: Mutex<Position>,
+    /// How far the log was read, where this handle only reads.
+    pub(crate) read_to: Mutex<Position>,
+    pub(crate) pressure: Pressure,
+    pub(crate) worker: Worker,
+    pub(crate) closed: AtomicBool,
+    pub(crate) lock: Mutex<Option<LockGuard>>,
+}
+
+/// How much the index lacks.
+#[derive(Debug, Default)]
+pub(crate) struct Pressure {
+    pub(crate) entries: AtomicUsize,
+    pub(crate) bytes: AtomicU64,
+}
+
+/// Which logs there are, as far as the index does not say so.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) cores: HashMap<CoreId, Weak<Core>>,
+    /// Those with changes that the index lacks.
+    pub(crate) dirty: BTreeMap<CoreId, Arc<Core>>,
+    /// Logs created since the last checkpoint, and those deleted (`None`).
+    pub(crate) names: BTreeMap<DiscoveryKey, Option<(CoreId, CoreKey)>>,
+    pub(crate) default: Option<CoreId>,
+    pub(crate) next_id: u64,
+    pub(crate) space: BTreeMap<u32, Space>,
+    pub(crate) dirty_space: BTreeSet<u32>,
+}
+
+/// Bytes of blocks in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Space {
+    /// All that were written.
+    pub(crate) data: u64,
+    /// Those that are stored.
+    pub(crate) live: u64,
+}
+
+impl Registry {
+    pub(crate) fn space_of(&mut self, segment: u32) -> &mut Space {
+        self.dirty_space.insert(segment);
+        self.space.entry(segment).or_default()
+    }
+}
+
+impl Engine {
+    pub(crate) fn check_open(&self) -> Result<(), StorageError> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(StorageError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), StorageError> {
+        self.check_open()?;
+        match self.access {
+            Access::ReadWrite => self.log.check(),
+            Access::ReadOnly => Err(StorageError::ReadOnly),
+        }
+    }
+
+    /// Notes that the index is of no use, so that the next to open the store makes it again.
+    pub(crate) fn distrust(&self, error: IndexError) -> StorageError {
+        if self.access == Access::ReadWrite {
+            // if even this cannot be written, the next to open it comes upon the same entry
+            let _ = self
+                .disk
+                .create(REBUILD)
+                .and_then(|_| self.disk.sync_dir(""));
+        }
+        StorageError::Index(error)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // whoever wants to know whether this succeeds calls `close`
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,526 @@
+//! Opening a store: find the log, open the index or make it again, read what the index lacks, cut what
+//! a crash left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
+
+use super::secrets::{self, Secrets};
+use super::state::{Core, Facts, Lookups, Removed};
+use super::store::DiskStore;
+use super::worker::Worker;
+use super::{Engine, Pressure, REBUILD, Registry, Space};
+use crate::disk::{Disk, LockRefusal, OsDisk, fault};
+use crate::durability::Durability;
+use crate::error::{Action, DamageKind, IndexError, OpenError, StorageError};
+use crate::index::sled::SledHost;
+use crate::index::spill::SpillIndex;
+use crate::index::{self, Index, IndexExt, IndexHost, bad_entry};
+use crate::lock::{lock, read};
+use crate::log::committer::{Log, Placed, create_segment};
+use crate::log::recover::{self, Extent, Frame, Next, Scanner};
+use crate::log::segment::{self, Header, StoreId};
+use crate::log::{Lsn, Position};
+use crate::record::cursor::Cursor;
+use crate::record::entry::{CoreId, HeadRecord};
+use crate::store::Access;
+
+const INDEX: &str = "index";
+
+/// How to open a store in a directory.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreOptions {
+    access: Access,
+    create: bool,
+    pub(crate) durability: Durability,
+    pub(crate) segment_len: u32,
+    pub(crate) checkpoint_entries: usize,
+    pub(crate) checkpoint_bytes: u64,
+    background: bool,
+}
+
+impl Default for StoreOptions {
+    /// For reading and writing, one that exists.
+    fn default() -> Self {
+        Self {
+            access: Access::ReadWrite,
+            create: false,
+            durability: Durability::Os,
+            segment_len: 64 << 20,
+            checkpoint_entries: 48 << 10,
+            checkpoint_bytes: 32 << 20,
+            background: true,
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Makes a store where there is none.
+    #[must_use]
+    pub const fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Only reads, beside whoever writes.
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.access = Access::ReadOnly;
+        self
+    }
+
+    /// What creating and deleting logs has to survive ([`Durability::Os`] at least). Commits say so
+    /// themselves.
+    #[must_use]
+    pub const fn durability(mut self, level: Durability) -> Self {
+        self.durability = level;
+        self
+    }
+
+    /// Bytes after which a new segment is begun (64 MiB).
+    #[must_use]
+    pub const fn segment_len(mut self, bytes: u32) -> Self {
+        self.segment_len = bytes;
+        self
+    }
+
+    /// Blocks and nodes, and bytes of log, that the index may lack before it is brought up to date
+    /// (49,152, and 32 MiB).
+    #[must_use]
+    pub const fn checkpoint_every(mut self, entries: usize, bytes: u64) -> Self {
+        self.checkpoint_entries = entries;
+        self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// Whether a thread brings the index up to date; else the commit that is one too many does.
+    #[must_use]
+    pub const fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Opens the store in a directory.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is in the way, and where.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<DiskStore, OpenError> {
+        let path = path.as_ref();
+        let host = SledHost::new(&path.join(INDEX));
+        open(Arc::new(OsDisk::new(path)), &host, self)
+    }
+}
+
+/// Opens the store on a disk, with its index at a host.
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    host: &dyn IndexHost,
+    options: StoreOptions,
+) -> Result<DiskStore, OpenError> {
+    let engine = match options.access {
+        Access::ReadOnly => open_to_read(disk, options)?,
+        Access::ReadWrite => open_to_write(&disk, host, options)?,
+    };
+    Ok(DiskStore::new(engine))
+}
+
+fn open_to_read(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Arc<Engine>, OpenError> {
+    let missing = || OpenError::Missing {
+        path: disk.root().to_path_buf(),
+    };
+    let Some((extent, unfinished)) = recover::extent(&*disk)? else {
+        check_foreign(&*disk)?;
+        return Err(missing());
+    };
+    if unfinished == Some(extent.start.segment) {
+        return Err(missing());
+    }
+    let index: Arc<dyn Index> = Arc::new(SpillIndex::default());
+    let engine = build(disk, index, &extent, options)?;
+    engine.replay(extent.start, extent.last_segment, None)?;
+    Ok(engine)
+}
+
+fn open_to_write(
+    disk: &Arc<dyn Disk>,
+    host: &dyn IndexHost,
+    options: StoreOptions,
+) -> Result<Arc<Engine>, OpenError> {
+    let root = || disk.root().to_path_buf();
+    let found = recover::extent(&**disk)?;
+    if found.is_none() {
+        check_foreign(&**disk)?;
+        if !options.create {
+            return Err(OpenError::Missing { path: root() });
+        }
+        disk.create_dir("")
+            .map_err(fault(&**disk, Action::Create, ""))?;
+    }
+    let guard = disk.lock().map_err(|refusal| match refusal {
+        LockRefusal::Held(holder) => OpenError::Locked {
+            path: root(),
+            holder,
+        },
+        LockRefusal::Io(error) => fault(&**disk, Action::Lock, "LOCK")(error).into(),
+    })?;
+    // again, now that nobody else writes
+    let extent = match recover::extent(&**disk)? {
+        Some((extent, None)) => extent,
+        Some((extent, Some(unfinished))) if unfinished == extent.start.segment => {
+            create_log(&**disk)?
+        }
+        Some((extent, Some(unfinished))) => {
+            let name = segment::name(unfinished);
+            disk.remove(&name)
+                .map_err(fault(&**disk, Action::Remove, &name))?;
+            extent
+        }
+        None => create_log(&**disk)?,
+    };
+    let engine = index_and_replay(disk, host, &extent, options)?;
+    *lock(&engine.lock) = Some(guard);
+    if options.background {
+        engine.worker.start(&engine);
+    }
+    Ok(engine)
+}
+
+/// A directory with other things in it is not taken for a store.
+fn check_foreign(disk: &dyn Disk) -> Result<(), OpenError> {
+    let names = disk.list("").map_err(fault(disk, Action::List, ""))?;
+    let ours = ["LOCK", segment::DIR, INDEX, secrets::FILE, REBUILD];
+    match names
+        .iter()
+        .flatten()
+        .find(|name| !ours.contains(&name.as_str()))
+    {
+        Some(_) => Err(OpenError::NotAStore {
+            path: disk.root().to_path_buf(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn create_log(disk: &dyn Disk) -> Result<Extent, OpenError> {
+    let mut id = [0; 16];
+    let drawn = getrandom::getrandom(&mut id).map_err(std::io::Error::from);
+    drawn.map_err(fault(disk, Action::Create, segment::DIR))?;
+    disk.create_dir(segment::DIR)
+        .map_err(fault(disk, Action::Create, segment::DIR))?;
+    disk.sync_dir("").map_err(fault(disk, Action::Sync, ""))?;
+    let header = Header {
+        number: 0,
+        store: StoreId(id),
+        first: Lsn::default(),
+    };
+    create_segment(disk, header)?;
+    let start = Position {
+        segment: 0,
+        offset: segment::HEADER_LEN,
+        lsn: Lsn::default(),
+    };
+    Ok(Extent {
+        store: header.store,
+        start,
+        last_segment: 0,
+    })
+}
+
+fn index_and_replay(
+    disk: &Arc<dyn Disk>,
+    host: &dyn IndexHost,
+    extent: &Extent,
+    options: StoreOptions,
+) -> Result<Arc<Engine>, OpenError> {
+    let distrusted = disk
+        .open(REBUILD, false)
+        .map_err(fault(&**disk, Action::Open, REBUILD))?;
+    if distrusted.is_none()
+        && let Ok(index) = host.open()
+    {
+        let engine = build(Arc::clone(disk), index, extent, options)?;
+        match engine.from_index(extent) {
+            Ok(()) => return Ok(engine),
+            Err(OpenError::Index(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    host.discard()?;
+    let engine = build(Arc::clone(disk), host.open()?, extent, options)?;
+    engine.replay(extent.start, extent.last_segment, Some(Lsn::default()))?;
+    engine.checkpoint().map_err(open_error)?;
+    if distrusted.is_some() {
+        disk.remove(REBUILD)
+            .map_err(fault(&**disk, Action::Remove, REBUILD))?;
+    }
+    Ok(engine)
+}
+
+/// An engine that knows nothing yet.
+fn build(
+    disk: Arc<dyn Disk>,
+    index: Arc<dyn Index>,
+    extent: &Extent,
+    options: StoreOptions,
+) -> Result<Arc<Engine>, OpenError> {
+    let access = options.access;
+    let secrets = Secrets::open(&disk, access)?;
+    let name = segment::name(extent.last_segment);
+    let opened = disk.open(&name, access == Access::ReadWrite);
+    let file = opened
+        .map_err(fault(&*disk, Action::Open, &name))?
+        .ok_or_else(|| recover::damage(&*disk, extent.last_segment, 0, DamageKind::Missing))?;
+    let log = Log::new(
+        Arc::clone(&disk),
+        extent.store,
+        options.segment_len,
+        extent.start,
+        file,
+    );
+    let registry = Registry {
+        next_id: 1,
+        ..Registry::default()
+    };
+    Ok(Arc::new(Engine {
+        disk,
+        index,
+        log: Arc::new(log),
+        id: extent.store,
+        access,
+        options,
+        secrets,
+        creating: Mutex::default(),
+        registry: Mutex::new(registry),
+        gate: RwLock::default(),
+        checkpointing: Mutex::default(),
+        read_to: Mutex::new(extent.start),
+        pressure: Pressure::default(),
+        worker: Worker::default(),
+        closed: AtomicBool::new(false),
+        lock: Mutex::default(),
+    }))
+}
+
+fn open_error(error: StorageError) -> OpenError {
+    match error {
+        StorageError::Damaged(damage) => damage.into(),
+        StorageError::Index(error) => error.into(),
+        StorageError::Io(error) => error.into(),
+        StorageError::Poisoned { cause } => match &*cause {
+            StorageError::Io(error) => error.duplicate().into(),
+            StorageError::Index(error) => error.clone().into(),
+            _ => OpenError::Poisoned { cause },
+        },
+        other => OpenError::Poisoned {
+            cause: Arc::new(other),
+        },
+    }
+}
+
+impl Engine {
+    /// Reads what the index knows, and then on from there.
+    fn from_index(self: &Arc<Self>, extent: &Extent) -> Result<(), OpenError> {
+        let index = &*self.index;
+        let from = match index.value(&index::key(CoreId::STORE, index::STORE))? {
+            None if extent.start.segment == 0 => extent.start,
+            None => return Err(bad_entry(index).into()),
+            Some(value) => self
+                .read_store_record(&value)
+                .ok_or_else(|| bad_entry(index))?,
+        };
+        let mut space = BTreeMap::new();
+        index.values(
+            index::keys_of(CoreId::STORE, index::SEGMENT),
+            &mut |key, value| {
+                let number = u32::try_from(index::page_of(key)?).ok()?;
+                let mut cursor = Cursor::new(&value);
+                space.insert(
+                    number,
+                    Space {
+                        data: cursor.uint()?,
+                        live: cursor.uint()?,
+                    },
+                );
+                Some(())
+            },
+        )?;
+        lock(&self.registry).space = space;
+        *lock(&self.checkpointing) = from;
+        if !self.is_in_log(from, extent)? {
+            // an index that is ahead of its log belongs to another one
+            return Err(bad_entry(index).into());
+        }
+        self.replay(from, extent.last_segment, Some(from.lsn))
+    }
+
+    fn read_store_record(&self, value: &[u8]) -> Option<Position> {
+        let mut cursor = Cursor::new(value);
+        if cursor.uint()? != index::FORMAT_VERSION || cursor.array()? != self.id.0 {
+            return None;
+        }
+        let from = Position::decode(&mut cursor)?;
+        let (next_id, default) = (cursor.uint()?, cursor.uint()?);
+        let mut registry = lock(&self.registry);
+        registry.next_id = next_id;
+        registry.default = (default != 0).then_some(CoreId(default));
+        Some(from)
+    }
+
+    fn is_in_log(&self, at: Position, extent: &Extent) -> Result<bool, OpenError> {
+        if at.segment < extent.start.segment || at.segment > extent.last_segment {
+            return Ok(false);
+        }
+        let name = segment::name(at.segment);
+        let opened = self.disk.open(&name, false);
+        let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
+            return Ok(false);
+        };
+        let len = file
+            .len()
+            .map_err(fault(&*self.disk, Action::Read, &name))?;
+        Ok(u64::from(at.offset) <= len)
+    }
+
+    /// Reads the log from a position to its end. `known`: frames below it were on the device; `None`
+    /// where someone else is writing, whose unfinished frame at the end is not ours to cut.
+    fn replay(
+        self: &Arc<Self>,
+        from: Position,
+        last_segment: u32,
+        known: Option<Lsn>,
+    ) -> Result<(), OpenError> {
+        // held weakly: a log that nobody holds is read from the index when it is opened
+        let mut touched: BTreeMap<CoreId, Weak<Core>> = BTreeMap::new();
+        let from_start = known.is_none_or(|known| known == Lsn::default());
+        let mut scanner = Scanner::new(&self.disk, from, last_segment)?;
+        let torn = loop {
+            match scanner.next(known.unwrap_or_default())? {
+                Next::Frame(frame) => {
+                    let core = self.replay_frame(*frame)?;
+                    touched.insert(core.id, Arc::downgrade(&core));
+                }
+                // Where the index points to no frame, it may be wrong about the place: only reading the
+                // log from its start tells whether anything may be cut.
+                Next::End { torn: true } if scanner.position() == from && !from_start => {
+                    return Err(bad_entry(&*self.index).into());
+                }
+                Next::End { torn } => break torn,
+            }
+            *lock(&self.read_to) = scanner.position();
+            if self.is_pressed(1) {
+                if known.is_some() {
+                    self.continue_at(scanner.position())?;
+                }
+                self.checkpoint().map_err(open_error)?;
+            }
+        };
+        let end = scanner.position();
+        *lock(&self.read_to) = end;
+        if known.is_some() {
+            if torn {
+                self.cut(end)?;
+            }
+            self.continue_at(end)?;
+        }
+        for core in touched.values().filter_map(Weak::upgrade) {
+            if !read(&core.state).deleted {
+                self.resolve_head(&core).map_err(open_error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_frame(self: &Arc<Self>, frame: Frame) -> Result<Arc<Core>, OpenError> {
+        let len = u64::from(frame.next.offset).saturating_sub(frame.data.into());
+        let core = match frame.entry.create {
+            Some(identity) => {
+                let id = frame.entry.core;
+                Arc::new(Core::new(id, identity, Facts::empty(), HeadRecord::EMPTY))
+            }
+            None => {
+                let mut registry = lock(&self.registry);
+                let core = self
+                    .core(&mut registry, frame.entry.core)
+                    .map_err(open_error)?;
+                core.ok_or_else(|| {
+                    let kind = DamageKind::FrameContent;
+                    recover::damage(&*self.disk, frame.segment, frame.data.into(), kind)
+                })?
+            }
+        };
+        let removed = self.replaced_by(&core, &frame)?;
+        let placed = Placed {
+            lsn: frame.lsn,
+            segment: frame.segment,
+            data: frame.data,
+        };
+        self.apply(&core, frame.entry, &placed, None, &removed);
+        self.pressure.bytes.fetch_add(len, Ordering::Relaxed);
+        Ok(core)
+    }
+
+    fn replaced_by(&self, core: &Arc<Core>, frame: &Frame) -> Result<Removed, IndexError> {
+        let state = read(&core.state);
+        let mut ranges = state.replaced(&frame.entry);
+        if frame.entry.delete {
+            ranges.push(0..u64::MAX);
+        }
+        let mut removed = Removed::default();
+        if !ranges.is_empty() {
+            let mut lookups = Lookups::new(core.id, &state, &*self.index);
+            removed.blocks = lookups.stored(&ranges)?;
+            let pinned = state
+                .snapshots
+                .iter()
+                .any(|snapshot| snapshot.strong_count() > 0);
+            if let Some(length) = frame.entry.truncate.filter(|_| pinned) {
+                removed.nodes = lookups.nodes_past(length)?;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Drops what a crash left behind the last whole frame.
+    fn cut(&self, end: Position) -> Result<(), OpenError> {
+        let name = segment::name(end.segment);
+        let opened = self.disk.open(&name, true);
+        let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
+            return Ok(());
+        };
+        file.set_len(end.offset.into())
+            .map_err(fault(&*self.disk, Action::Truncate, &name))?;
+        Ok(file
+            .sync()
+            .map_err(fault(&*self.disk, Action::Sync, &name))?)
+    }
+
+    /// Lets the log go on from here, on the device up to here.
+    fn continue_at(&self, end: Position) -> Result<(), OpenError> {
+        let name = segment::name(end.segment);
+        let opened = self.disk.open(&name, true);
+        let file = opened.map_err(fault(&*self.disk, Action::Open, &name))?;
+        let missing = || recover::damage(&*self.disk, end.segment, 0, DamageKind::Missing);
+        let file = file.ok_or_else(missing)?;
+        file.sync()
+            .map_err(fault(&*self.disk, Action::Sync, &name))?;
+        self.log.continue_at(end, file);
+        Ok(())
+    }
+
+    /// Reads what a writer added since, and says whether there was anything.
+    pub(crate) fn read_on(self: &Arc<Self>) -> Result<bool, StorageError> {
+        let _one = lock(&self.creating);
+        let from = *lock(&self.read_to);
+        let found = recover::extent(&*self.disk).map_err(StorageError::from)?;
+        let Some((extent, _)) = found.filter(|(extent, _)| extent.store == self.id) else {
+            return Err(StorageError::Rewound);
+        };
+        if !self.is_in_log(from, &extent).map_err(StorageError::from)? {
+            return Err(StorageError::Rewound);
+        }
+        self.replay(from, extent.last_segment, None)
+            .map_err(StorageError::from)?;
+        Ok(lock(&self.read_to).lsn > from.lsn)
+    }
+}

@@ -1,0 +1,275 @@
+//! The store of the default engine, as its users hold it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hc_merkle::DiscoveryKey;
+
+use super::Engine;
+use super::core::{Commit, CoreHandle};
+use super::open::StoreOptions;
+use super::state::{Core, Facts, Lookups, Removed};
+use crate::disk::fault;
+use crate::durability::Durability;
+use crate::error::{Action, OpenError, StorageError};
+use crate::lock::{lock, read};
+use crate::log::segment;
+use crate::record::entry::{CoreId, Entry, HeadRecord, Identity};
+use crate::record::{CoreEntry, CoreRecord};
+use crate::store::{Access, CoreStore, Store, Usage};
+
+/// A store in a directory.
+///
+/// Dropped without [`close`](Store::close), it closes with its last handle; what then goes wrong goes
+/// unsaid.
+#[derive(Debug)]
+pub struct DiskStore(Arc<Engine>);
+
+impl DiskStore {
+    /// Opens the store in a directory for reading and writing, or makes one there.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is in the way, and where.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        StoreOptions::default().create(true).open(path)
+    }
+
+    /// Opens the store in a directory for reading, beside whoever writes to it.
+    ///
+    /// The index is the writer's alone, so this makes a private one from the log: about a second for a
+    /// million blocks, in memory while it is small and else in the system's temporary directory.
+    /// [`refresh`](Store::refresh) takes in what was written since.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is in the way, and where.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        StoreOptions::default().read_only().open(path)
+    }
+
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self(engine)
+    }
+
+    fn handle(&self, core: Arc<Core>) -> Arc<dyn CoreStore> {
+        Arc::new(CoreHandle {
+            engine: Arc::clone(&self.0),
+            core,
+        })
+    }
+
+    fn find(&self, key: &DiscoveryKey) -> Result<Option<Arc<Core>>, StorageError> {
+        let mut registry = lock(&self.0.registry);
+        let found = self
+            .0
+            .find(&registry, key)
+            .map_err(|error| self.0.distrust(error))?;
+        match found {
+            Some((id, _)) => self.0.core(&mut registry, id),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes an entry about the store itself, or about a log that is not open.
+    fn write(&self, core: &Arc<Core>, entry: Entry, removed: Removed) -> Result<(), StorageError> {
+        let level = self.0.options.durability.max(Durability::Os);
+        let commit = Commit {
+            entry,
+            blocks: Vec::new(),
+            head: None,
+            removed,
+        };
+        let placed = self.0.commit(core, commit, level)?;
+        self.0.ticket(&placed, level).wait()
+    }
+}
+
+impl Store for DiskStore {
+    fn create_core(&self, record: CoreRecord) -> Result<Arc<dyn CoreStore>, StorageError> {
+        let engine = &self.0;
+        engine.check_writable()?;
+        let CoreRecord {
+            discovery_key,
+            auth,
+        } = record;
+        let _creating = lock(&engine.creating);
+        if self.find(&discovery_key)?.is_some() {
+            return Err(StorageError::CoreExists { key: discovery_key });
+        }
+        if let Some(secret) = auth.secret_key {
+            engine.secrets.set(discovery_key, secret)?;
+        }
+        let id = CoreId(lock(&engine.registry).next_id);
+        let identity = Identity {
+            discovery_key,
+            key: auth.key,
+            compat: auth.compat,
+        };
+        let core = Core::new(id, identity, Facts::empty(), HeadRecord::EMPTY);
+        let core = Arc::new(core);
+        let mut entry = Entry::new(id);
+        entry.create = Some(identity);
+        entry.manifest = auth.manifest;
+        entry.encryption = auth.encryption;
+        self.write(&core, entry, Removed::default())?;
+        Ok(self.handle(core))
+    }
+
+    fn open_core(&self, key: &DiscoveryKey) -> Result<Option<Arc<dyn CoreStore>>, StorageError> {
+        self.0.check_open()?;
+        Ok(self.find(key)?.map(|core| self.handle(core)))
+    }
+
+    fn cores(&self) -> Result<Vec<CoreEntry>, StorageError> {
+        self.0.check_open()?;
+        let all = self.0.all_named().map_err(|error| self.0.distrust(error))?;
+        let entry = |(discovery_key, key)| CoreEntry { discovery_key, key };
+        Ok(all.into_iter().map(entry).collect())
+    }
+
+    fn default_core(&self) -> Result<Option<DiscoveryKey>, StorageError> {
+        self.0.check_open()?;
+        let mut registry = lock(&self.0.registry);
+        let Some(id) = registry.default else {
+            return Ok(None);
+        };
+        let core = self.0.core(&mut registry, id)?;
+        Ok(core.map(|core| core.identity.discovery_key))
+    }
+
+    fn set_default_core(&self, key: &DiscoveryKey) -> Result<(), StorageError> {
+        self.0.check_writable()?;
+        let core = self.find(key)?.ok_or(StorageError::NoCore { key: *key })?;
+        let _writer = lock(&core.writer);
+        let mut entry = Entry::new(core.id);
+        entry.default = Some(core.id);
+        self.write(&core, entry, Removed::default())
+    }
+
+    fn delete_core(&self, key: &DiscoveryKey) -> Result<bool, StorageError> {
+        let engine = &self.0;
+        engine.check_writable()?;
+        let _creating = lock(&engine.creating);
+        let Some(core) = self.find(key)? else {
+            return Ok(false);
+        };
+        let _writer = lock(&core.writer);
+        let removed = {
+            let state = read(&core.state);
+            let blocks = Lookups::new(core.id, &state, &*engine.index)
+                .stored(std::slice::from_ref(&(0..u64::MAX)));
+            let blocks = blocks.map_err(|error| engine.distrust(error))?;
+            Removed {
+                blocks,
+                nodes: Vec::new(),
+            }
+        };
+        let mut entry = Entry::new(core.id);
+        entry.delete = true;
+        self.write(&core, entry, removed)?;
+        engine.secrets.forget(key)?;
+        Ok(true)
+    }
+
+    fn usage(&self) -> Result<Usage, StorageError> {
+        self.0.check_open()?;
+        let log = self.0.log_len()?;
+        let index = self.0.index.size()?;
+        let registry = lock(&self.0.registry);
+        let data: u64 = registry.space.values().map(|space| space.data).sum();
+        let live: u64 = registry.space.values().map(|space| space.live).sum();
+        let total = log.saturating_add(index);
+        Ok(Usage {
+            total,
+            log,
+            index,
+            live,
+            dead: data.saturating_sub(live),
+        })
+    }
+
+    fn sync(&self, level: Durability) -> Result<(), StorageError> {
+        self.0.check_open()?;
+        if self.0.access == Access::ReadOnly || level == Durability::Buffered {
+            return Ok(());
+        }
+        let end = self.0.log.flush()?;
+        match end.lsn.0.checked_sub(1) {
+            Some(last) if level == Durability::Disk => self.0.log.sync(crate::log::Lsn(last)),
+            _ => Ok(()),
+        }
+    }
+
+    fn refresh(&self) -> Result<bool, StorageError> {
+        self.0.check_open()?;
+        match self.0.access {
+            Access::ReadWrite => Ok(false),
+            Access::ReadOnly => self.0.read_on(),
+        }
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        self.0.close()
+    }
+
+    fn access(&self) -> Access {
+        self.0.access
+    }
+}
+
+impl Engine {
+    /// Brings everything to index and device, and lets go of the lock.
+    pub(crate) fn close(&self) -> Result<(), StorageError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.worker.stop();
+        let done = match self.access {
+            Access::ReadWrite => self.log.check().and_then(|()| self.checkpoint()),
+            Access::ReadOnly => Ok(()),
+        };
+        self.log.fail(Arc::new(StorageError::Closed));
+        lock(&self.lock).take();
+        done
+    }
+
+    /// What an entry means for the list of logs. Under the lock of the registry.
+    pub(crate) fn note_names(&self, core: &Arc<Core>, entry: &Entry) {
+        let mut registry = lock(&self.registry);
+        let name = core.identity.discovery_key;
+        if entry.create.is_some() {
+            registry.next_id = registry.next_id.max(core.id.0.saturating_add(1));
+            registry
+                .names
+                .insert(name, Some((core.id, core.identity.key)));
+            registry.cores.insert(core.id, Arc::downgrade(core));
+        }
+        if entry.delete {
+            registry.names.insert(name, None);
+            registry.default = registry.default.filter(|id| *id != core.id);
+        }
+        registry.default = entry.default.or(registry.default);
+    }
+
+    fn log_len(&self) -> Result<u64, StorageError> {
+        let listed = self.disk.list(segment::DIR);
+        let names = listed.map_err(fault(&*self.disk, Action::List, segment::DIR))?;
+        let mut total = 0u64;
+        for number in names
+            .iter()
+            .flatten()
+            .filter_map(|name| segment::number(name))
+        {
+            let name = segment::name(number);
+            let opened = self.disk.open(&name, false);
+            let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
+                continue;
+            };
+            let len = file
+                .len()
+                .map_err(fault(&*self.disk, Action::Read, &name))?;
+            total = total.saturating_add(len);
+        }
+        Ok(total)
+    }
+}

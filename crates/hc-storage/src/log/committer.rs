@@ -1,0 +1,430 @@
+//! Appending to the log: one writer at a time, for all that is queued.
+//!
+//! Whoever finds nobody writing becomes the leader, takes the queue and writes it in one call; the
+//! others wait for it. Syncing works the same way, beside writing. Owns the end of the log. Knows
+//! nothing of what is in a frame.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use bytes::Bytes;
+
+use super::files::Files;
+use super::frame::Draft;
+use super::segment::{self, Header, StoreId};
+use super::{Locator, Lsn, Position};
+use crate::disk::{Disk, DiskFile, fault};
+use crate::durability::{Durability, Pending};
+use crate::error::{Action, IoFault, StorageError};
+use crate::lock::{lock, wait};
+
+/// Bytes that may wait in this process before they are written all the same.
+const MAX_BUFFERED: u64 = 1 << 20;
+
+/// The end of a log, and what is on its way there.
+#[derive(Debug)]
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    files: Files,
+    store: StoreId,
+    segment_len: u32,
+    tail: Mutex<Tail>,
+    changed: Condvar,
+    /// Segment and offset up to which the operating system has everything.
+    written: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Tail {
+    /// Where the next frame goes.
+    next: Position,
+    queue: Vec<Queued>,
+    queued_len: u64,
+    /// What the leader is writing.
+    in_flight: Arc<Vec<Queued>>,
+    writing: bool,
+    syncing: bool,
+    waiting: usize,
+    /// All frames before this one are with the operating system.
+    written: Lsn,
+    /// All frames before this one are on the device.
+    synced: Lsn,
+    segment: u32,
+    file: Arc<dyn DiskFile>,
+    failed: Option<Arc<StorageError>>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    at: Position,
+    len: u64,
+    parts: Vec<Bytes>,
+}
+
+/// Where a frame went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) lsn: Lsn,
+    pub(crate) segment: u32,
+    /// Where its data starts.
+    pub(crate) data: u32,
+}
+
+impl Log {
+    /// Continues a log at its end. `synced`: whether all of it is known to be on the device.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        store: StoreId,
+        segment_len: u32,
+        end: Position,
+        file: Arc<dyn DiskFile>,
+    ) -> Self {
+        let tail = Tail {
+            next: end,
+            queue: Vec::new(),
+            queued_len: 0,
+            in_flight: Arc::default(),
+            writing: false,
+            syncing: false,
+            waiting: 0,
+            written: end.lsn,
+            synced: end.lsn,
+            segment: end.segment,
+            file,
+            failed: None,
+        };
+        Self {
+            files: Files::new(Arc::clone(&disk)),
+            disk,
+            store,
+            segment_len,
+            tail: Mutex::new(tail),
+            changed: Condvar::new(),
+            written: AtomicU64::new(pack(end.segment, end.offset)),
+        }
+    }
+
+    /// Goes on from a position that is on the device with all before it.
+    pub(crate) fn continue_at(&self, end: Position, file: Arc<dyn DiskFile>) {
+        let mut tail = lock(&self.tail);
+        (tail.next, tail.written, tail.synced) = (end, end.lsn, end.lsn);
+        (tail.segment, tail.file) = (end.segment, file);
+        self.written
+            .store(pack(end.segment, end.offset), Ordering::Release);
+    }
+
+    /// Puts a frame at the end. When this returns, what `level` promises short of the device is kept.
+    pub(crate) fn append(&self, frame: Draft, level: Durability) -> Result<Placed, StorageError> {
+        let mut tail = lock(&self.tail);
+        tail.check()?;
+        let (len, data_offset) = (frame.frame_len(), frame.data_offset());
+        let end = u64::from(tail.next.offset).saturating_add(len);
+        if tail.next.offset > segment::HEADER_LEN && end > u64::from(self.segment_len) {
+            tail.next.segment = tail.next.segment.saturating_add(1);
+            tail.next.offset = segment::HEADER_LEN;
+        }
+        let at = tail.next;
+        let offset = u64::from(at.offset);
+        let (Ok(data), Ok(end)) = (
+            u32::try_from(offset + data_offset),
+            u32::try_from(offset + len),
+        ) else {
+            return Err(StorageError::Batch(crate::BatchError::TooManyOperations));
+        };
+        tail.next = Position {
+            segment: at.segment,
+            offset: end,
+            lsn: at.lsn.next(),
+        };
+        let parts = frame.seal(at.lsn, tail.synced);
+        tail.queue.push(Queued { at, len, parts });
+        tail.queued_len = tail.queued_len.saturating_add(len);
+        if level > Durability::Buffered || tail.queued_len > MAX_BUFFERED {
+            drop(self.write_until(tail, at.lsn)?);
+        }
+        Ok(Placed {
+            lsn: at.lsn,
+            segment: at.segment,
+            data,
+        })
+    }
+
+    /// Where the next frame will go, once all before it is with the operating system.
+    pub(crate) fn flush(&self) -> Result<Position, StorageError> {
+        let tail = lock(&self.tail);
+        let Some(last) = tail.next.lsn.0.checked_sub(1) else {
+            return Ok(tail.next);
+        };
+        self.write_until(tail, Lsn(last)).map(|tail| tail.next)
+    }
+
+    /// Brings the frame with all before it to the device.
+    pub(crate) fn sync(&self, lsn: Lsn) -> Result<(), StorageError> {
+        let mut tail = self.write_until(lock(&self.tail), lsn)?;
+        loop {
+            if tail.synced > lsn {
+                return Ok(());
+            }
+            tail.check()?;
+            if tail.syncing {
+                tail = self.wait(tail);
+                continue;
+            }
+            tail.syncing = true;
+            let (file, number, target) = (Arc::clone(&tail.file), tail.segment, tail.written);
+            drop(tail);
+            let synced = file.sync();
+            tail = lock(&self.tail);
+            tail.syncing = false;
+            match synced {
+                Ok(()) => tail.synced = tail.synced.max(target),
+                Err(source) => {
+                    let io = fault(&*self.disk, Action::Sync, &segment::name(number))(source);
+                    tail.failed = Some(Arc::new(StorageError::Io(io)));
+                }
+            }
+            self.notify(&tail);
+        }
+    }
+
+    pub(crate) fn is_synced(&self, lsn: Lsn) -> bool {
+        let tail = lock(&self.tail);
+        tail.synced > lsn || tail.failed.is_some()
+    }
+
+    /// Refuses all further writes.
+    pub(crate) fn fail(&self, cause: Arc<StorageError>) {
+        let mut tail = lock(&self.tail);
+        tail.failed.get_or_insert(cause);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StorageError> {
+        lock(&self.tail).check()
+    }
+
+    /// Bytes of the log from `offset` on, be they written or still on their way.
+    pub(crate) fn read(&self, number: u32, offset: u32, len: usize) -> Result<Bytes, IoFault> {
+        let end = u64::from(offset).saturating_add(len as u64);
+        let end = u32::try_from(end).unwrap_or(u32::MAX);
+        if pack(number, end) > self.written.load(Ordering::Acquire)
+            && let Some(bytes) = lock(&self.tail).find(number, offset, len)
+        {
+            return Ok(bytes);
+        }
+        self.files.read(number, offset.into(), len)
+    }
+
+    /// The block at a locator; `None` where its bytes are not those that were written.
+    pub(crate) fn read_block(&self, at: &Locator) -> Result<Option<Bytes>, IoFault> {
+        let bytes = self.read(at.segment, at.offset, at.len as usize)?;
+        Ok(super::files::is_whole(at, &bytes).then_some(bytes))
+    }
+
+    fn write_until<'a>(
+        &'a self,
+        mut tail: MutexGuard<'a, Tail>,
+        lsn: Lsn,
+    ) -> Result<MutexGuard<'a, Tail>, StorageError> {
+        while tail.written <= lsn {
+            tail.check()?;
+            if tail.writing {
+                tail = self.wait(tail);
+            } else {
+                tail = self.lead(tail)?;
+            }
+        }
+        Ok(tail)
+    }
+
+    /// Writes all that is queued.
+    fn lead<'a>(
+        &'a self,
+        mut tail: MutexGuard<'a, Tail>,
+    ) -> Result<MutexGuard<'a, Tail>, StorageError> {
+        let group = Arc::new(std::mem::take(&mut tail.queue));
+        tail.queued_len = 0;
+        tail.in_flight = Arc::clone(&group);
+        tail.writing = true;
+        let (file, number) = (Arc::clone(&tail.file), tail.segment);
+        drop(tail);
+        let written = self.write_group(&group, file, number);
+        let mut tail = lock(&self.tail);
+        tail.writing = false;
+        tail.in_flight = Arc::default();
+        let outcome = match (written, group.last()) {
+            (Ok(()), Some(last)) => {
+                tail.written = last.at.lsn.next();
+                let end = u64::from(last.at.offset).saturating_add(last.len);
+                let end = u32::try_from(end).unwrap_or(u32::MAX);
+                self.written
+                    .store(pack(last.at.segment, end), Ordering::Release);
+                Ok(())
+            }
+            (Ok(()), None) => Ok(()),
+            (Err(error), _) => {
+                tail.failed
+                    .get_or_insert_with(|| Arc::new(StorageError::Io(error.duplicate())));
+                Err(error)
+            }
+        };
+        self.notify(&tail);
+        outcome.map_err(StorageError::Io)?;
+        Ok(tail)
+    }
+
+    /// Writes all frames of a group, or leaves none of them behind.
+    fn write_group(
+        &self,
+        group: &[Queued],
+        mut file: Arc<dyn DiskFile>,
+        mut number: u32,
+    ) -> Result<(), IoFault> {
+        let mut done: Vec<(u32, Arc<dyn DiskFile>, u64)> = Vec::new();
+        for run in group.chunk_by(|a, b| a.at.segment == b.at.segment) {
+            let Some(first) = run.first() else { continue };
+            let start = u64::from(first.at.offset);
+            let written = if first.at.segment == number {
+                Ok(())
+            } else {
+                self.rotate(&file, number, first.at).map(|next| {
+                    file = next;
+                    number = first.at.segment;
+                })
+            };
+            let written = written.and_then(|()| {
+                done.push((number, Arc::clone(&file), start));
+                let parts: Vec<&[u8]> = run
+                    .iter()
+                    .flat_map(|queued| &queued.parts)
+                    .map(AsRef::as_ref)
+                    .collect();
+                let name = segment::name(number);
+                file.write_at(&parts, start)
+                    .map_err(fault(&*self.disk, Action::Write, &name))
+            });
+            if let Err(error) = written {
+                self.take_back(&done);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts what a group wrote before it stopped, newest first. Should that not succeed either, the
+    /// next to open the store finds whole frames that nobody acknowledged, and keeps them.
+    fn take_back(&self, done: &[(u32, Arc<dyn DiskFile>, u64)]) {
+        for (at, (number, file, start)) in done.iter().enumerate().rev() {
+            let cut = if at > 0 {
+                self.disk.remove(&segment::name(*number))
+            } else {
+                file.set_len(*start)
+            };
+            if cut.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Finishes a segment and starts the next. All frames of a finished segment are on the device.
+    fn rotate(
+        &self,
+        old: &Arc<dyn DiskFile>,
+        number: u32,
+        first: Position,
+    ) -> Result<Arc<dyn DiskFile>, IoFault> {
+        old.sync()
+            .map_err(fault(&*self.disk, Action::Sync, &segment::name(number)))?;
+        let header = Header {
+            number: first.segment,
+            store: self.store,
+            first: first.lsn,
+        };
+        let file = create_segment(&*self.disk, header)?;
+        let mut tail = lock(&self.tail);
+        tail.synced = tail.synced.max(first.lsn);
+        tail.segment = first.segment;
+        tail.file = Arc::clone(&file);
+        Ok(file)
+    }
+
+    fn wait<'a>(&'a self, mut tail: MutexGuard<'a, Tail>) -> MutexGuard<'a, Tail> {
+        tail.waiting += 1;
+        let mut tail = wait(&self.changed, tail);
+        tail.waiting -= 1;
+        tail
+    }
+
+    fn notify(&self, tail: &Tail) {
+        if tail.waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl Tail {
+    fn check(&self) -> Result<(), StorageError> {
+        match &self.failed {
+            Some(cause) => Err(StorageError::Poisoned {
+                cause: Arc::clone(cause),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes that wait to be written.
+    fn find(&self, segment: u32, offset: u32, len: usize) -> Option<Bytes> {
+        let holds = |queued: &&Queued| {
+            let (start, offset) = (u64::from(queued.at.offset), u64::from(offset));
+            queued.at.segment == segment && start <= offset && offset < start + queued.len
+        };
+        let queued = self.in_flight.iter().chain(&self.queue).find(holds)?;
+        let mut skip = (offset - queued.at.offset) as usize;
+        let mut out = Vec::with_capacity(len);
+        for part in &queued.parts {
+            let from = part.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(part.len());
+            out.extend_from_slice(from.get(..len - out.len()).unwrap_or(from));
+        }
+        Some(Bytes::from(out))
+    }
+}
+
+/// Makes a segment with nothing but its header, on the device with its name.
+pub(crate) fn create_segment(
+    disk: &dyn Disk,
+    header: Header,
+) -> Result<Arc<dyn DiskFile>, IoFault> {
+    let name = segment::name(header.number);
+    let file = disk
+        .create(&name)
+        .map_err(fault(disk, Action::Create, &name))?;
+    file.write_at(&[&header.encode()], 0)
+        .map_err(fault(disk, Action::Write, &name))?;
+    file.sync().map_err(fault(disk, Action::Sync, &name))?;
+    disk.sync_dir(segment::DIR)
+        .map_err(fault(disk, Action::Sync, segment::DIR))?;
+    Ok(file)
+}
+
+/// A frame on its way to the device.
+#[derive(Debug)]
+pub(crate) struct Syncing {
+    pub(crate) log: Arc<Log>,
+    pub(crate) lsn: Lsn,
+}
+
+impl Pending for Syncing {
+    fn is_reached(&self) -> bool {
+        self.log.is_synced(self.lsn)
+    }
+
+    fn wait(&self) -> Result<(), StorageError> {
+        self.log.sync(self.lsn)
+    }
+}
+
+/// Segment and offset as one number, in their order.
+const fn pack(segment: u32, offset: u32) -> u64 {
+    ((segment as u64) << 32) | offset as u64
+}

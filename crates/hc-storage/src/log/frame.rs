@@ -1,0 +1,169 @@
+//! One frame: a header, a body that says what was done, and the bytes of blocks.
+//!
+//! The checksum in the header is over body and header; each block has its own in the body, so that one
+//! block can be read and verified without the rest of its frame.
+
+use bytes::Bytes;
+
+use super::Lsn;
+use crate::record::cursor::Cursor;
+
+/// Bytes of the header of a frame.
+pub(crate) const HEADER_LEN: usize = 32;
+
+/// First bytes of a frame.
+pub(crate) const MAGIC: [u8; 4] = *b"HCfr";
+
+/// Blocks of at least this length are written from where they are, shorter ones are copied together.
+const COPY_BELOW: usize = 16 << 10;
+
+/// The header of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    crc: u32,
+    pub(crate) body_len: u32,
+    pub(crate) data_len: u32,
+    pub(crate) lsn: Lsn,
+    /// All frames before this one were on the device when this one was written.
+    pub(crate) synced: Lsn,
+}
+
+impl Header {
+    pub(crate) fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes);
+        if cursor.array()? != MAGIC {
+            return None;
+        }
+        Some(Self {
+            crc: cursor.u32()?,
+            body_len: cursor.u32()?,
+            data_len: cursor.u32()?,
+            lsn: Lsn(cursor.u64()?),
+            synced: Lsn(cursor.u64()?),
+        })
+    }
+
+    fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        let (magic, rest) = out.split_at_mut(4);
+        magic.copy_from_slice(&MAGIC);
+        let (crc, rest) = rest.split_at_mut(4);
+        crc.copy_from_slice(&self.crc.to_le_bytes());
+        rest.copy_from_slice(&self.covered());
+        out
+    }
+
+    /// The part of the header that its checksum covers.
+    fn covered(&self) -> [u8; HEADER_LEN - 8] {
+        let mut out = [0; HEADER_LEN - 8];
+        let lens = (u64::from(self.data_len) << 32) | u64::from(self.body_len);
+        for (place, field) in out
+            .chunks_exact_mut(8)
+            .zip([lens, self.lsn.0, self.synced.0])
+        {
+            place.copy_from_slice(&field.to_le_bytes());
+        }
+        out
+    }
+
+    pub(crate) fn is_of(&self, body: &[u8]) -> bool {
+        self.crc == crc32c::crc32c_append(crc32c::crc32c(body), &self.covered())
+    }
+
+    /// Bytes of the whole frame.
+    pub(crate) fn frame_len(&self) -> u64 {
+        HEADER_LEN as u64 + u64::from(self.body_len) + u64::from(self.data_len)
+    }
+}
+
+/// A frame that is ready but for its place in the log.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// The header's place, the body and the blocks that are copied behind it.
+    front: Vec<u8>,
+    /// What follows, from the first long block on.
+    rest: Vec<Part>,
+    body_len: u32,
+    body_crc: u32,
+    data_len: u32,
+}
+
+#[derive(Debug)]
+enum Part {
+    Shared(Bytes),
+    Copied(Vec<u8>),
+}
+
+impl Draft {
+    /// Room for the header; the body is appended to it.
+    pub(crate) fn body_buffer(capacity: usize) -> Vec<u8> {
+        let mut buffer = Vec::with_capacity(HEADER_LEN + capacity);
+        buffer.resize(HEADER_LEN, 0);
+        buffer
+    }
+
+    /// `front` is from [`body_buffer`](Self::body_buffer), with the body behind it. `None` where the
+    /// frame would be too long to be numbered.
+    pub(crate) fn new<'a>(front: Vec<u8>, blocks: impl Iterator<Item = &'a Bytes>) -> Option<Self> {
+        let body = front.get(HEADER_LEN..)?;
+        let (body_len, body_crc) = (u32::try_from(body.len()).ok()?, crc32c::crc32c(body));
+        let mut draft = Self {
+            front,
+            rest: Vec::new(),
+            body_len,
+            body_crc,
+            data_len: 0,
+        };
+        for block in blocks {
+            draft.data_len = draft
+                .data_len
+                .checked_add(u32::try_from(block.len()).ok()?)?;
+            draft.push(block);
+        }
+        Some(draft)
+    }
+
+    fn push(&mut self, block: &Bytes) {
+        if block.len() >= COPY_BELOW {
+            self.rest.push(Part::Shared(block.clone()));
+            return;
+        }
+        match self.rest.last_mut() {
+            None => self.front.extend_from_slice(block),
+            Some(Part::Copied(last)) => last.extend_from_slice(block),
+            Some(Part::Shared(_)) => self.rest.push(Part::Copied(block.to_vec())),
+        }
+    }
+
+    pub(crate) fn frame_len(&self) -> u64 {
+        self.data_offset() + u64::from(self.data_len)
+    }
+
+    /// Bytes from the start of the frame to its data.
+    pub(crate) fn data_offset(&self) -> u64 {
+        HEADER_LEN as u64 + u64::from(self.body_len)
+    }
+
+    /// The frame as it is written.
+    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn) -> Vec<Bytes> {
+        let (body_len, data_len) = (self.body_len, self.data_len);
+        let mut header = Header {
+            crc: 0,
+            body_len,
+            data_len,
+            lsn,
+            synced,
+        };
+        header.crc = crc32c::crc32c_append(self.body_crc, &header.covered());
+        if let Some(place) = self.front.get_mut(..HEADER_LEN) {
+            place.copy_from_slice(&header.encode());
+        }
+        let rest = self.rest.into_iter().map(|part| match part {
+            Part::Shared(bytes) => bytes,
+            Part::Copied(bytes) => Bytes::from(bytes),
+        });
+        std::iter::once(Bytes::from(self.front))
+            .chain(rest)
+            .collect()
+    }
+}

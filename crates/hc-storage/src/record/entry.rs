@@ -1,0 +1,312 @@
+//! What one frame says was done to one log: the form in which a batch is written and read back.
+//!
+//! Owns the operations and their bytes. Knows nothing of segments, checksums or how an operation is
+//! carried out.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use hc_merkle::manifest::Manifest;
+use hc_merkle::{ByteLength, CoreKey, DiscoveryKey, Fork, Hash, Length, Node, NodeIndex};
+
+use super::cursor::{Cursor, put_bytes};
+use super::varint;
+use crate::limits::MAX_USER_KEY_LEN;
+use crate::record::{EncryptionScheme, Hints};
+
+/// A log's number in its store; 0 is the store itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CoreId(pub(crate) u64);
+
+impl CoreId {
+    pub(crate) const STORE: Self = Self(0);
+}
+
+/// Everything that a frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) core: CoreId,
+    pub(crate) create: Option<Identity>,
+    pub(crate) delete: bool,
+    /// On the store: the log that is meant where none is named.
+    pub(crate) default: Option<CoreId>,
+    pub(crate) truncate: Option<u64>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) blocks: Vec<BlockSlot>,
+    pub(crate) head: Option<HeadRecord>,
+    pub(crate) clears: Vec<Range<u64>>,
+    pub(crate) manifest: Option<Manifest>,
+    pub(crate) encryption: Option<EncryptionScheme>,
+    pub(crate) hints: Option<Hints>,
+    pub(crate) user_data: Vec<(String, Option<Bytes>)>,
+}
+
+/// Who a log is, from when it was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) discovery_key: DiscoveryKey,
+    pub(crate) key: CoreKey,
+    pub(crate) compat: bool,
+}
+
+/// A block in the data part of a frame, in the order of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockSlot {
+    pub(crate) index: u64,
+    pub(crate) len: u32,
+    pub(crate) crc: u32,
+}
+
+/// A head without its roots, which are nodes like others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeadRecord {
+    pub(crate) fork: Fork,
+    pub(crate) length: Length,
+    pub(crate) signature: Option<Bytes>,
+}
+
+const CREATE: u8 = 1;
+const DELETE: u8 = 2;
+const DEFAULT: u8 = 3;
+const TRUNCATE: u8 = 4;
+const NODES: u8 = 5;
+const BLOCKS: u8 = 6;
+const HEAD: u8 = 7;
+const CLEAR: u8 = 8;
+const MANIFEST: u8 = 9;
+const ENCRYPTION: u8 = 10;
+const HINTS: u8 = 11;
+const USER_DATA: u8 = 12;
+
+impl Entry {
+    pub(crate) fn new(core: CoreId) -> Self {
+        Self {
+            core,
+            create: None,
+            delete: false,
+            default: None,
+            truncate: None,
+            nodes: Vec::new(),
+            blocks: Vec::new(),
+            head: None,
+            clears: Vec::new(),
+            manifest: None,
+            encryption: None,
+            hints: None,
+            user_data: Vec::new(),
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        varint::put(out, self.core.0);
+        if let Some(identity) = &self.create {
+            out.push(CREATE);
+            identity.encode(out);
+        }
+        if self.delete {
+            out.push(DELETE);
+        }
+        if let Some(core) = self.default {
+            out.push(DEFAULT);
+            varint::put(out, core.0);
+        }
+        if let Some(length) = self.truncate {
+            out.push(TRUNCATE);
+            varint::put(out, length);
+        }
+        self.encode_nodes(out);
+        self.encode_blocks(out);
+        if let Some(head) = &self.head {
+            out.push(HEAD);
+            head.encode(out);
+        }
+        for range in &self.clears {
+            out.push(CLEAR);
+            varint::put(out, range.start);
+            varint::put(out, range.end);
+        }
+        self.encode_facts(out);
+    }
+
+    fn encode_nodes(&self, out: &mut Vec<u8>) {
+        if self.nodes.is_empty() {
+            return;
+        }
+        out.push(NODES);
+        varint::put(out, self.nodes.len() as u64);
+        for node in &self.nodes {
+            varint::put(out, node.index.get());
+            varint::put(out, node.size.get());
+            out.extend_from_slice(node.hash.as_bytes());
+        }
+    }
+
+    /// One operation for each run of blocks that follow each other.
+    fn encode_blocks(&self, out: &mut Vec<u8>) {
+        let follows = |a: &BlockSlot, b: &BlockSlot| a.index.checked_add(1) == Some(b.index);
+        for run in self.blocks.chunk_by(follows) {
+            let Some(first) = run.first() else { continue };
+            out.push(BLOCKS);
+            varint::put(out, first.index);
+            varint::put(out, run.len() as u64);
+            for slot in run {
+                varint::put(out, slot.len.into());
+                out.extend_from_slice(&slot.crc.to_le_bytes());
+            }
+        }
+    }
+
+    fn encode_facts(&self, out: &mut Vec<u8>) {
+        if let Some(manifest) = &self.manifest {
+            out.push(MANIFEST);
+            put_bytes(out, &hc_encoding::encode_to_vec(manifest));
+        }
+        if let Some(EncryptionScheme(scheme)) = self.encryption {
+            out.extend_from_slice(&[ENCRYPTION, scheme]);
+        }
+        if let Some(hints) = self.hints {
+            out.push(HINTS);
+            encode_hints(hints, out);
+        }
+        for (key, value) in &self.user_data {
+            out.push(USER_DATA);
+            put_bytes(out, key.as_bytes());
+            put_option(out, value.as_deref());
+        }
+    }
+
+    /// `None` where the bytes have no meaning.
+    pub(crate) fn decode(body: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(body);
+        let mut entry = Self::new(CoreId(cursor.uint()?));
+        while !cursor.is_empty() {
+            entry.decode_operation(&mut cursor)?;
+        }
+        Some(entry)
+    }
+
+    fn decode_operation(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        match cursor.u8()? {
+            CREATE => self.create = Some(Identity::decode(cursor)?),
+            DELETE => self.delete = true,
+            DEFAULT => self.default = Some(CoreId(cursor.uint()?)),
+            TRUNCATE => self.truncate = Some(cursor.uint()?),
+            NODES => self.decode_nodes(cursor)?,
+            BLOCKS => self.decode_blocks(cursor)?,
+            HEAD => self.head = Some(HeadRecord::decode(cursor)?),
+            CLEAR => self.clears.push(cursor.uint()?..cursor.uint()?),
+            MANIFEST => self.manifest = Some(hc_encoding::decode_exact(cursor.bytes()?).ok()?),
+            ENCRYPTION => self.encryption = Some(EncryptionScheme(cursor.u8()?)),
+            HINTS => self.hints = Some(decode_hints(cursor)?),
+            USER_DATA => {
+                let key = cursor.bytes().filter(|key| key.len() <= MAX_USER_KEY_LEN)?;
+                let key = String::from_utf8(key.to_vec()).ok()?;
+                self.user_data.push((key, take_option(cursor)?));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn decode_nodes(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        let count = cursor.count(2 + 32)?;
+        self.nodes.reserve(count);
+        for _ in 0..count {
+            self.nodes.push(Node {
+                index: NodeIndex::new(cursor.uint()?),
+                size: ByteLength::new(cursor.uint()?),
+                hash: Hash(cursor.array()?),
+            });
+        }
+        Some(())
+    }
+
+    fn decode_blocks(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        let start = cursor.uint()?;
+        let count = cursor.count(1 + 4)?;
+        let end = start.checked_add(count as u64)?;
+        self.blocks.reserve(count);
+        for index in start..end {
+            let len = u32::try_from(cursor.uint()?).ok()?;
+            self.blocks.push(BlockSlot {
+                index,
+                len,
+                crc: cursor.u32()?,
+            });
+        }
+        Some(())
+    }
+}
+
+impl Identity {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.discovery_key.as_bytes());
+        out.extend_from_slice(self.key.as_bytes());
+        out.push(u8::from(self.compat));
+    }
+
+    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let discovery_key = DiscoveryKey(cursor.array()?);
+        let key = CoreKey(cursor.array()?);
+        let compat = match cursor.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(Self {
+            discovery_key,
+            key,
+            compat,
+        })
+    }
+}
+
+impl HeadRecord {
+    pub(crate) const EMPTY: Self = Self {
+        fork: Fork::ZERO,
+        length: Length::ZERO,
+        signature: None,
+    };
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        varint::put(out, self.fork.get());
+        varint::put(out, self.length.get());
+        put_option(out, self.signature.as_deref());
+    }
+
+    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+        Some(Self {
+            fork: Fork::new(cursor.uint()?),
+            length: Length::new(cursor.uint()?),
+            signature: take_option(cursor)?,
+        })
+    }
+}
+
+pub(crate) fn encode_hints(hints: Hints, out: &mut Vec<u8>) {
+    varint::put(out, hints.contiguous_length.get());
+    varint::put(out, hints.remote_contiguous_length.get());
+}
+
+pub(crate) fn decode_hints(cursor: &mut Cursor<'_>) -> Option<Hints> {
+    Some(Hints {
+        contiguous_length: Length::new(cursor.uint()?),
+        remote_contiguous_length: Length::new(cursor.uint()?),
+    })
+}
+
+/// 0, or 1 and the bytes after their length.
+pub(crate) fn put_option(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    out.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put_bytes(out, value);
+    }
+}
+
+pub(crate) fn take_option(cursor: &mut Cursor<'_>) -> Option<Option<Bytes>> {
+    match cursor.u8()? {
+        0 => Some(None),
+        1 => Some(Some(Bytes::copy_from_slice(cursor.bytes()?))),
+        _ => None,
+    }
+}

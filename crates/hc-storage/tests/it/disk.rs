@@ -1,0 +1,271 @@
+//! The default engine in a real directory: locks, versions, rights, and what is left of its files.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use hc_merkle::{BlockIndex, Length};
+use hc_storage::{
+    Batch, DamageKind, DiskStore, Durability, OpenError, StorageError, Store, StoreOptions,
+};
+
+use crate::log::{Outcome, append, append_to, block, create, name, record, reopen, secret};
+
+fn fill(path: &Path, count: u64) -> Outcome {
+    let store = DiskStore::open(path)?;
+    let mut record = record(1);
+    record.auth.secret_key = Some(secret(5));
+    let core = store.create_core(record)?;
+    for _ in 0..count / 10 {
+        append(&*core, 10, 0, Durability::Os)?;
+    }
+    store.set_default_core(&name(1))?;
+    Ok(store.close()?)
+}
+
+fn check(path: &Path, count: u64) -> Outcome {
+    let store = StoreOptions::default().open(path)?;
+    assert_eq!(store.default_core()?, Some(name(1)));
+    let core = reopen(&store, 1)?;
+    assert_eq!(core.head()?.length(), Length::new(count));
+    for index in 0..count {
+        assert_eq!(
+            core.block(BlockIndex::new(index))?,
+            Some(block(index, 0)),
+            "block {index}"
+        );
+    }
+    let held = core.auth()?.secret_key.map(|secret| *secret.as_bytes());
+    assert_eq!(held, Some([5; 64]));
+    drop(core);
+    Ok(store.close()?)
+}
+
+#[test]
+fn a_store_is_there_when_it_is_opened_again() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("a/new/store");
+    fill(&path, 300)?;
+    check(&path, 300)?;
+    let moved = directory.path().join("moved");
+    fs::rename(&path, &moved)?;
+    check(&moved, 300)
+}
+
+#[test]
+fn nothing_is_made_unless_asked() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("none");
+    assert!(matches!(
+        StoreOptions::default().open(&path),
+        Err(OpenError::Missing { .. })
+    ));
+    assert!(matches!(
+        DiskStore::open_read_only(&path),
+        Err(OpenError::Missing { .. })
+    ));
+    assert!(!path.exists());
+    fs::create_dir(&path)?;
+    fs::write(path.join("holiday.jpg"), b"x")?;
+    assert!(matches!(
+        DiskStore::open(&path),
+        Err(OpenError::NotAStore { .. })
+    ));
+    assert_eq!(fs::read_dir(&path)?.count(), 1);
+    Ok(())
+}
+
+#[test]
+fn the_index_may_be_deleted_or_damaged() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    fill(&path, 200)?;
+    fs::remove_dir_all(path.join("index"))?;
+    check(&path, 200)?;
+    for entry in fs::read_dir(path.join("index"))? {
+        let file = entry?.path();
+        if file.is_file() {
+            fs::write(&file, vec![0x5a; 5000])?;
+        }
+    }
+    check(&path, 200)?;
+    // a snapshot that was being written when its process died
+    fs::write(path.join("index/snap.00000000FFFFFFFF.generating"), b"torn")?;
+    check(&path, 200)?;
+    let snapshots = fs::read_dir(path.join("index"))?
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("snap."));
+    for snapshot in snapshots {
+        fs::write(snapshot.path(), b"")?;
+    }
+    check(&path, 200)
+}
+
+#[test]
+fn a_second_writer_is_told_who_has_it() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    fill(&path, 10)?;
+    let first = DiskStore::open(&path)?;
+    match DiskStore::open(&path) {
+        Err(error @ OpenError::Locked { .. }) => {
+            let text = error.to_string();
+            assert!(text.contains(&std::process::id().to_string()), "{text}");
+            assert!(text.contains("store"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let beside = DiskStore::open_read_only(&path)?;
+    assert_eq!(
+        reopen(&beside, 1)?.block(BlockIndex::new(9))?,
+        Some(block(9, 0))
+    );
+    assert!(matches!(
+        beside.create_core(record(2)),
+        Err(StorageError::ReadOnly)
+    ));
+    first.close()?;
+    check(&path, 10)
+}
+
+/// Not a test of its own: what the next one runs in another process.
+#[test]
+fn hold_a_store_for_another_process() -> Outcome {
+    let Some(path) = std::env::var_os("HC_STORAGE_HOLD") else {
+        return Ok(());
+    };
+    let store = DiskStore::open(path)?;
+    let core = reopen(&store, 1)?;
+    append(&*core, 10, 0, Durability::Os)?;
+    println!("held");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(())
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_its_appends_and_no_lock() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    fill(&path, 20)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([
+            "--exact",
+            "disk::hold_a_store_for_another_process",
+            "--nocapture",
+        ])
+        .env("HC_STORAGE_HOLD", &path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("stdout")?).lines();
+    while !lines.next().ok_or("child ended")??.contains("held") {}
+    match DiskStore::open(&path) {
+        Err(OpenError::Locked {
+            holder: Some(holder),
+            ..
+        }) => {
+            assert_eq!(holder.pid, child.id());
+            assert!(!holder.host.is_empty());
+        }
+        other => panic!("{other:?}"),
+    }
+    let beside = DiskStore::open_read_only(&path)?;
+    assert_eq!(reopen(&beside, 1)?.head()?.length(), Length::new(30));
+    child.kill()?;
+    child.wait()?;
+    check(&path, 30)
+}
+
+#[test]
+fn another_version_is_named() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    fill(&path, 10)?;
+    let segment = path.join("log/00000000.seg");
+    let mut bytes = fs::read(&segment)?;
+    bytes[8] = 9;
+    fs::write(&segment, &bytes)?;
+    for opened in [DiskStore::open(&path), DiskStore::open_read_only(&path)] {
+        match opened {
+            Err(OpenError::Version {
+                path,
+                found: 9,
+                supported: 1,
+            }) => assert_eq!(path, segment),
+            other => panic!("{other:?}"),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_truncated_log_is_named() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    let store = StoreOptions::default()
+        .create(true)
+        .segment_len(64 << 10)
+        .open(&path)?;
+    let core = create(&store, 1)?;
+    append(&*core, 100, 0, Durability::Os)?;
+    append(&*core, 100, 0, Durability::Os)?;
+    drop(core);
+    store.close()?;
+    let segment = path.join("log/00000000.seg");
+    let bytes = fs::read(&segment)?;
+    fs::write(&segment, &bytes[..bytes.len() - 10])?;
+    fs::remove_dir_all(path.join("index"))?;
+    match DiskStore::open(&path) {
+        Err(OpenError::Damaged(damage)) => {
+            assert_eq!(
+                (damage.path, damage.kind),
+                (segment.clone(), DamageKind::Frame)
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    fs::remove_file(&segment)?;
+    assert!(matches!(DiskStore::open(&path), Err(OpenError::Damaged(_))));
+    Ok(())
+}
+
+#[test]
+fn secrets_are_their_owners_alone() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    fill(&path, 10)?;
+    let mode = fs::metadata(path.join("SECRETS"))?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    for entry in fs::read_dir(path.join("log"))? {
+        let bytes = fs::read(entry?.path())?;
+        assert!(
+            !bytes.windows(32).any(|window| window == [5; 32]),
+            "a secret in the log"
+        );
+    }
+    let store = DiskStore::open(&path)?;
+    reopen(&store, 1)?.set_secret_key(None)?;
+    assert!(
+        !fs::read(path.join("SECRETS"))?
+            .windows(32)
+            .any(|window| window == [5; 32])
+    );
+    Ok(())
+}
+
+#[test]
+fn a_batch_for_another_length_is_stale_after_reopening() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    fill(&path, 10)?;
+    let store = DiskStore::open(&path)?;
+    let core = reopen(&store, 1)?;
+    let change = append_to(&core.head()?, 1, 0)?;
+    append(&*core, 1, 0, Durability::Os)?;
+    let refused = core.commit(Batch::from_change(&change), Durability::Os);
+    assert!(matches!(refused, Err(StorageError::Stale { .. })));
+    Ok(())
+}

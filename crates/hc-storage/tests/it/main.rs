@@ -1,0 +1,10 @@
+//! Behaviour of all engines, and of the default one through crashes, faults and other processes.
+
+// A test says no by panicking; and the patterns that fill blocks are cut to bytes on purpose.
+#![allow(clippy::panic, clippy::cast_possible_truncation)]
+
+mod crash;
+mod disk;
+mod log;
+mod model;
+mod suite;
