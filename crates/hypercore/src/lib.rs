@@ -4,6 +4,7 @@
 mod builder;
 mod cipher;
 mod core;
+mod derive;
 pub mod encryption;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ mod verify;
 mod view;
 
 pub use builder::{Builder, IfMissing};
+pub use derive::{NamePath, PrimaryKey};
 pub use error::{
     AppendError, CloseError, DownloadError, GetError, InfoError, OpenError, RefreshError,
     UpdateError,

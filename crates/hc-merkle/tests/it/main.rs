@@ -13,6 +13,7 @@ mod reorgs;
 mod signature_vectors;
 mod sources;
 mod store;
+mod store_heads;
 mod trust_model;
 mod vectors;
 mod verify;

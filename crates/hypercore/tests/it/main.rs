@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
+mod derive;
 mod encryption;
 mod log;
 mod pipe;
