@@ -9,7 +9,13 @@ use crate::run::{cargo, root, run};
 
 /// Compiles every target on the pinned toolchain, so that none rots.
 pub(crate) fn check() -> anyhow::Result<()> {
-    run(&mut cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--bins", "--locked"]))
+    run(&mut cargo(&[
+        "check",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--bins",
+        "--locked",
+    ]))
 }
 
 /// Names of the targets, from their files.

@@ -5,6 +5,8 @@
 //! through them, so that an input found once stays a test. Knows nothing of either.
 
 mod decode;
+mod machine;
+mod tree;
 mod wire;
 
 /// What a target does with an input.
@@ -17,9 +19,14 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("frames", wire::frames),
     ("handshake", wire::handshake),
     ("keys", decode::keys),
+    ("link", wire::link),
     ("manifest", decode::manifest),
     ("message", wire::message),
     ("multisig", decode::multisig),
     ("mux", wire::mux),
+    ("proof", tree::proof),
     ("proof_file", decode::proof_file),
+    ("replicator", machine::replicator),
+    ("request", tree::request),
+    ("stranger", wire::stranger),
 ];

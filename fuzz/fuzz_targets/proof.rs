@@ -1,0 +1,4 @@
+//! Fuzzes `proof`; the body is in `hc-testkit`.
+#![no_main]
+
+hypercore_fuzz::target!("proof");
