@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of connections; whoever brought something here pumps until it is done.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hc_merkle::proof::{Batch as Proofs, Confirmed, Proof};
@@ -87,6 +87,7 @@ impl Core {
     /// brought it any more.
     fn apply_now(&self, guard: Guard) {
         let (tickets, proofs) = self.apply.take();
+        let (tickets, proofs, repeated) = self.set_repeated_aside(tickets, proofs);
         let replies = match self.apply_proofs(guard, proofs) {
             Ok(outcomes) => outcomes.iter().map(judge).collect(),
             Err(error) => {
@@ -94,8 +95,33 @@ impl Core {
                 vec![Reply::Failed; tickets.len()]
             }
         };
-        let completed = tickets.into_iter().zip(replies);
+        let repeated = repeated.into_iter().map(|ticket| (ticket, Reply::Stale));
+        let completed = tickets.into_iter().zip(replies).chain(repeated);
         self.feed(completed.map(|(ticket, reply)| Input::Completed { ticket, reply }));
+    }
+
+    /// Several peers may have been asked for one block: what is here, or comes first in this batch, is
+    /// neither verified nor written once more. Should the first not hold, it is asked for again.
+    fn set_repeated_aside(
+        &self,
+        tickets: Vec<Ticket>,
+        proofs: Vec<Proof>,
+    ) -> (Vec<Ticket>, Vec<Proof>, Vec<Ticket>) {
+        let view = self.view.load();
+        let mut first = BTreeSet::new();
+        let (mut kept, mut repeated) = ((Vec::new(), Vec::new()), Vec::new());
+        for (ticket, proof) in tickets.into_iter().zip(proofs) {
+            let only_block = proof.upgrade.is_none() && proof.fork == view.head.fork();
+            let block = proof.block.as_ref().map(|block| block.index.get());
+            let known = block.is_some_and(|at| view.have.get(at) || !first.insert(at));
+            if only_block && known {
+                repeated.push(ticket);
+            } else {
+                kept.0.push(ticket);
+                kept.1.push(proof);
+            }
+        }
+        (kept.0, kept.1, repeated)
     }
 
     fn apply_proofs(
