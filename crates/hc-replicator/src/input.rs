@@ -13,7 +13,7 @@ use crate::error::Rejection;
 use crate::id::{DemandId, PeerId, Ticket};
 use crate::local::LocalView;
 
-/// One event. After each, drain `poll_output`.
+/// One event. After each, drain [`poll_output`](crate::Replicator::poll_output).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Input {

@@ -116,6 +116,12 @@ impl Replicator {
         self.peers.get(&peer)?.remote.as_ref()
     }
 
+    /// What the handshake with a peer told.
+    #[must_use]
+    pub fn peer_info(&self, peer: PeerId) -> Option<PeerInfo> {
+        self.peers.get(&peer).map(|peer| peer.info)
+    }
+
     /// The peers whose channels are open.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.peers.keys().copied()

@@ -32,12 +32,15 @@ use want::Asking;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
+    pub(crate) info: PeerInfo,
     /// What it last said of itself.
     pub(crate) remote: Option<Sync>,
     /// What we last said of ourselves.
     pub(crate) told: Option<Sync>,
     /// Whether we can bring it from its length to ours.
     pub(crate) reach: Reach,
+    /// The store is looking, for this length or one before.
+    pub(crate) checking: bool,
     /// Fork and length up to which its blocks can be tied to our tree even where its own is shorter.
     pub(crate) provable: (Fork, Length),
     /// Blocks that it says it has.
@@ -76,7 +79,7 @@ pub(crate) struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     Known(bool),
-    /// The store is looking whether the roots at this length are there.
+    /// The store has yet to say whether the roots at this length are there.
     Checking(Length),
 }
 
@@ -98,12 +101,14 @@ pub(crate) struct Applying {
 }
 
 impl Peer {
-    pub(crate) fn new(id: PeerId, _info: PeerInfo, config: &Config) -> Self {
+    pub(crate) fn new(id: PeerId, info: PeerInfo, config: &Config) -> Self {
         Self {
             id,
+            info,
             remote: None,
             told: None,
             reach: Reach::Known(true),
+            checking: false,
             provable: (Fork::ZERO, Length::ZERO),
             blocks: Bitfield::new(),
             news: 0,

@@ -51,9 +51,12 @@ impl Peer {
         };
         match known {
             Some(can) => self.set_reach(can, fork, length),
-            None if self.reach == Reach::Checking(length) => {}
             None => {
+                // one look at a time, however often it changes its mind
                 self.reach = Reach::Checking(length);
+                if core::mem::replace(&mut self.checking, true) {
+                    return;
+                }
                 let task = Task::CheckUpgrade { fork, length };
                 shared.run(self, task, Effect::CheckUpgrade { fork, length });
             }
@@ -68,14 +71,17 @@ impl Peer {
         length: Length,
         can: bool,
     ) {
-        let current = self
-            .same_fork(shared)
-            .is_some_and(|remote| remote.fork == fork);
-        if current && self.reach == Reach::Checking(length) {
+        self.checking = false;
+        let Reach::Checking(asked) = self.reach else {
+            return;
+        };
+        if asked == length && fork == shared.view.fork {
             self.set_reach(can, fork, length);
-            shared.sync_due.insert(self.id);
-            self.has_news(shared);
+        } else {
+            self.update_reach(shared);
         }
+        shared.sync_due.insert(self.id);
+        self.has_news(shared);
     }
 
     fn set_reach(&mut self, can: bool, fork: Fork, length: Length) {

@@ -595,3 +595,26 @@ fn a_slower_copy_is_taken_back_once_the_block_is_here() {
     let cancel = Message::Cancel(hc_protocol::message::Cancel { id: first });
     assert!(sent(&outputs).contains(&&cancel));
 }
+
+#[test]
+fn a_flood_of_lengths_makes_the_store_look_once_at_a_time() {
+    let mut script = Script::new(1000, 999..1000);
+    script.open(PEER);
+    let mut looks = Vec::new();
+    for length in 1..900 {
+        let outputs = script.receive(Message::Sync(sync(length, 1000)));
+        looks.extend(effects(&outputs).into_iter().map(|(ticket, _)| ticket));
+    }
+    assert_eq!(looks.len(), 1);
+    // what it found is of no use by now: it looks again, for the last length
+    let outputs = script.complete(looks[0], Reply::Upgradeable(true));
+    let [(ticket, Effect::CheckUpgrade { length, .. })] = effects(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(length.get(), 899);
+    let outputs = script.complete(ticket, Reply::Upgradeable(true));
+    let [Message::Sync(told)] = sent(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(told.remote_length.get(), 899);
+}
