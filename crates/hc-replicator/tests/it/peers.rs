@@ -78,14 +78,14 @@ fn a_peer_that_keeps_an_upgrade_waiting_does_not_keep_the_others() {
 #[test]
 fn a_diamond_shares_what_it_has() {
     let mut writer = Log::writer(1);
-    writer.append(1500);
+    writer.append(600);
     let readers = vec![writer.reader(); 3];
     let mut world = World::new([vec![writer], readers].concat());
     world.connect(0, 1);
     world.connect(0, 2);
     world.connect(1, 3);
     world.connect(2, 3);
-    let ids = [1, 2, 3].map(|node| (node, world.demand(node, span(0, 1500))));
+    let ids = [1, 2, 3].map(|node| (node, world.demand(node, span(0, 600))));
     world.run();
     for (node, id) in ids {
         assert_eq!(
