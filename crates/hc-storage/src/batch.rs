@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use hc_merkle::limits::MAX_LENGTH;
 use hc_merkle::manifest::Manifest;
-use hc_merkle::{BlockIndex, Change, Fork, Head, Length, Node};
+use hc_merkle::{BlockIndex, Change, Fork, Head, Length, Node, NodeIndex};
 use thiserror::Error;
 
 use crate::limits::{MAX_BATCH_BYTES, MAX_BLOCK_LEN, MAX_USER_KEY_LEN, MAX_USER_VALUE_LEN};
@@ -73,6 +74,12 @@ pub enum BatchError {
         block: BlockIndex,
         /// Length of the log after the batch.
         length: Length,
+    },
+    /// A node lies past the end of any log.
+    #[error("node {node} is past the end of any log")]
+    NodePastEnd {
+        /// Which.
+        node: NodeIndex,
     },
     /// A block is longer than [`MAX_BLOCK_LEN`].
     #[error("block {block} has {len} bytes, the limit is {MAX_BLOCK_LEN}")]
@@ -205,6 +212,10 @@ impl Batch {
     /// Checks everything but the base, for a log of `length` blocks at `fork`.
     pub(crate) fn check(&self, fork: Fork, length: Length) -> Result<(), BatchError> {
         let after = self.check_head(fork, length)?;
+        let past = |node: &&Node| node.index.end() > MAX_LENGTH;
+        if let Some(node) = self.nodes.iter().find(past) {
+            return Err(BatchError::NodePastEnd { node: node.index });
+        }
         let mut bytes = 0usize;
         for (block, data) in &self.blocks {
             if block.get() >= after.get() {
