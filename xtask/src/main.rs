@@ -10,6 +10,7 @@ mod ci;
 mod fuzz;
 mod interop;
 mod layers;
+mod limits;
 mod main_job;
 mod run;
 mod tidy;
@@ -39,6 +40,8 @@ enum Chore {
     },
     /// Compares the crates' dependencies with the table in docs/ARCHITECTURE.md.
     Layers,
+    /// Writes docs/limits.md from every `limits.rs`.
+    Limits,
     /// Checks the rules of the house that no compiler checks.
     Tidy,
     /// Runs the criterion benches.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Ci => ci::all(),
         Chore::Test { rest } => ci::test(&rest),
         Chore::Layers => layers::check(),
+        Chore::Limits => limits::write(),
         Chore::Tidy => tidy::check(),
         Chore::Bench { rest } => bench::run(&rest),
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),

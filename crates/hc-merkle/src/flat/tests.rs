@@ -1,3 +1,5 @@
+//! The arithmetic of the flat tree, exhaustively for small sizes and at random for large ones.
+
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
