@@ -41,4 +41,6 @@ pub use hc_merkle::{
     KeyPair, Length, Node, ParseKeyError, PublicKey, SecretKey, Signature, TreeHash, Verifier,
 };
 pub use hc_protocol::Side as Role;
-pub use hc_storage::{Durability, StorageError, Store, Usage};
+pub use hc_storage::{
+    Durability, OpenError as StoreError, StorageError, Store, StoreOptions, Usage,
+};

@@ -1,16 +1,21 @@
 //! Where logs are kept, as the builder takes it. Knows nothing of how an engine works.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hc_storage::{MemoryStore, OpenError, Store};
+use hc_storage::{MemoryStore, OpenError, Store, StoreOptions};
 
-/// Where a log is kept: memory, or a store that is already open.
+/// Where a log is kept: a directory, memory, or a store that is already open.
 #[derive(Debug, Clone)]
 pub struct Storage(Place);
 
 #[derive(Debug, Clone)]
-pub(crate) enum Place {
+enum Place {
     Memory,
+    Disk {
+        path: PathBuf,
+        options: StoreOptions,
+    },
     Open(Arc<dyn Store>),
 }
 
@@ -21,6 +26,32 @@ impl Storage {
         Self(Place::Memory)
     }
 
+    /// A directory, made if it is not there. One process at a time may write to it.
+    #[must_use]
+    pub fn disk(path: impl AsRef<Path>) -> Self {
+        Self::directory(path, StoreOptions::default().create(true))
+    }
+
+    /// A directory with a store in it: an error if there is none.
+    #[must_use]
+    pub fn existing(path: impl AsRef<Path>) -> Self {
+        Self::directory(path, StoreOptions::default())
+    }
+
+    /// A directory with a store in it that is only read; another process may be writing to it
+    /// meanwhile. What that writes shows after a [refresh](crate::Hypercore::refresh).
+    #[must_use]
+    pub fn read_only(path: impl AsRef<Path>) -> Self {
+        Self::directory(path, StoreOptions::default().read_only())
+    }
+
+    /// A directory, with options of the engine's.
+    #[must_use]
+    pub fn directory(path: impl AsRef<Path>, options: StoreOptions) -> Self {
+        let path = path.as_ref().to_path_buf();
+        Self(Place::Disk { path, options })
+    }
+
     /// A store that is open and may hold other logs too. Closing the log leaves it open.
     #[must_use]
     pub fn open(store: Arc<dyn Store>) -> Self {
@@ -29,13 +60,14 @@ impl Storage {
 
     /// Whether opening may wait for a disk.
     pub(crate) fn blocks(&self) -> bool {
-        false
+        matches!(self.0, Place::Disk { .. })
     }
 
     /// The store, and whether it ends with the log.
     pub(crate) fn into_store(self) -> Result<(Arc<dyn Store>, bool), OpenError> {
         Ok(match self.0 {
             Place::Memory => (Arc::new(MemoryStore::new()), true),
+            Place::Disk { path, options } => (Arc::new(options.open(path)?), true),
             Place::Open(store) => (store, false),
         })
     }

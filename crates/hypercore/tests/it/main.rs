@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
 mod derive;
+mod disk;
 mod encryption;
 mod log;
 mod pipe;

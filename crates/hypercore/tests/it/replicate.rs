@@ -250,11 +250,12 @@ fn several_peers_are_fetched_from_at_once() {
     block_on(async {
         let from = writer().await;
         from.append_batch((0..1000).map(block)).await.unwrap();
-        let mut sources = vec![from.clone()];
-        for _ in 0..2 {
+        let mut sources = Vec::new();
+        // The first and the last quarter are at one of them only.
+        for part in [0..500, 250..750, 500..1000] {
             let source = reader(&from).await;
             let (left, right) = connect(&from, &source);
-            soon(source.download(..1000)).await.unwrap();
+            soon(source.download(part)).await.unwrap();
             left.cancel().await;
             soon(right).await.ok();
             sources.push(source);
@@ -279,7 +280,9 @@ fn several_peers_are_fetched_from_at_once() {
             }
         }
         assert_eq!(heard, 1000);
-        assert_eq!(from_peer.len(), 3, "{from_peer:?}");
+        let most = from_peer.values().copied().max();
+        assert!(most.is_some_and(|most| most <= 750), "{from_peer:?}");
+        assert!(from_peer.len() >= 2, "{from_peer:?}");
     });
 }
 
