@@ -1,5 +1,7 @@
 //! One error for each operation: what went wrong, with what, and whose doing it was.
 
+use std::sync::Arc;
+
 use hc_merkle::manifest::ManifestError;
 use hc_merkle::{BlockIndex, CoreKey, PublicKey, SignError};
 use hc_storage::StorageError;
@@ -139,6 +141,16 @@ pub enum GetError {
         /// Which.
         index: BlockIndex,
     },
+    /// What peers send cannot be stored: the disk may be full. The store takes no more writes until it
+    /// is opened again.
+    #[error("block {index} could not be stored: {error}")]
+    Unstorable {
+        /// Which.
+        index: BlockIndex,
+        /// What the store said.
+        #[source]
+        error: Arc<StorageError>,
+    },
     /// The block was not decrypted.
     #[error("block {index}: {source}")]
     Encryption {
@@ -168,6 +180,10 @@ pub enum DownloadError {
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
+    /// What peers send cannot be stored: the disk may be full. The store takes no more writes until it
+    /// is opened again.
+    #[error(transparent)]
+    Storage(Arc<StorageError>),
 }
 
 /// Why an update did not come to an end.
@@ -180,6 +196,10 @@ pub enum UpdateError {
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
+    /// What peers send cannot be stored: the disk may be full. The store takes no more writes until it
+    /// is opened again.
+    #[error(transparent)]
+    Storage(Arc<StorageError>),
 }
 
 /// Why there are no facts about the log.

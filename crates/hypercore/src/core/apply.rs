@@ -91,7 +91,9 @@ impl Core {
         let replies = match self.apply_proofs(guard, proofs) {
             Ok(outcomes) => outcomes.iter().map(judge).collect(),
             Err(error) => {
-                tracing::warn!(error = ?error, "what peers sent was not stored");
+                if let CommitError::Storage(error) = error {
+                    self.fail(error);
+                }
                 vec![Reply::Failed; tickets.len()]
             }
         };

@@ -13,7 +13,7 @@ mod open;
 mod publish;
 mod refresh;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use hc_merkle::{CoreKey, DiscoveryKey};
@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) swarm: Mutex<Swarm>,
     /// What peers sent and nobody has verified yet.
     pub(crate) apply: ApplyQueue,
+    /// Why nothing more can be stored, once that is so: what is not here does not come any more.
+    fault: OnceLock<Arc<StorageError>>,
     /// When the machine's time began.
     pub(crate) epoch: Instant,
     pub(crate) hub: Hub,
@@ -108,6 +110,19 @@ impl Core {
         self.block_on_disk(move || store.close())
             .await
             .unwrap_or(Ok(()))
+    }
+
+    /// Why nothing more can be stored, once that is so.
+    pub(crate) fn fault(&self) -> Option<Arc<StorageError>> {
+        self.fault.get().cloned()
+    }
+
+    /// Nothing more can be stored: fails whoever waits for it, and the connections that bring it.
+    fn fail(&self, error: StorageError) {
+        tracing::warn!(%error, "what peers sent was not stored");
+        self.fault.set(Arc::new(error)).ok();
+        self.end_demands();
+        self.attend();
     }
 
     /// Runs a job that may wait for a disk. `None` if it did not run to its end.

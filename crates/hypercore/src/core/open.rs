@@ -1,6 +1,6 @@
 //! Opening a log: which one is meant, making it if it is not there, and what is known of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hc_merkle::{
     Authority, CoreKey, Head, KeyPair, Length, Manifest, ManifestError, PublicKey, SecretKey,
@@ -141,6 +141,7 @@ impl Opening {
             runtime,
             swarm: Mutex::new(Swarm::new(random_seed()?, &view)),
             apply: ApplyQueue::default(),
+            fault: OnceLock::new(),
             view: ViewCell::new(view),
             hub: Hub::default(),
             watchers: Watchers::default(),

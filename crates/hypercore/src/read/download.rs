@@ -94,6 +94,7 @@ impl Download {
                 Waited::Done(_) => Err(DownloadError::Truncated),
                 Waited::TimedOut => Err(DownloadError::TimedOut),
                 Waited::Closed => Err(DownloadError::Closed),
+                Waited::Failed(error) => Err(DownloadError::Storage(error)),
             }
         }))
     }
@@ -175,6 +176,7 @@ impl Update {
             Waited::Done(outcome) => Ok(outcome == Outcome::Upgraded),
             Waited::TimedOut => Err(UpdateError::TimedOut),
             Waited::Closed => Err(UpdateError::Closed),
+            Waited::Failed(error) => Err(UpdateError::Storage(error)),
         }
     }
 }

@@ -80,6 +80,7 @@ impl Get {
                 Waited::Done(_) => return Err(GetError::Truncated { index }),
                 Waited::TimedOut => return Err(GetError::TimedOut { index }),
                 Waited::Closed => return Err(GetError::Closed),
+                Waited::Failed(error) => return Err(GetError::Unstorable { index, error }),
             }
             // It may have been cut again in the meantime: then it is waited for once more.
             if let Some(stored) = self.core.read(index)? {

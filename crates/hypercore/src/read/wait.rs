@@ -1,9 +1,11 @@
 //! How long to wait, and for whom: one end for all that waits.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
+use hc_storage::StorageError;
 
 use crate::core::Core;
 use crate::sync::Gate;
@@ -27,6 +29,8 @@ pub(crate) enum Waited<T> {
     Done(T),
     TimedOut,
     Closed,
+    /// What would come could not be stored.
+    Failed(Arc<StorageError>),
 }
 
 impl Wait {
@@ -52,7 +56,13 @@ impl Wait {
         what: impl Future<Output = Option<T>>,
     ) -> Waited<T> {
         let deadline = self.deadline(core);
-        let done = async { what.await.map_or(Waited::Closed, Waited::Done) };
+        let done = async {
+            match (what.await, core.fault()) {
+                (Some(done), _) => Waited::Done(done),
+                (None, Some(fault)) => Waited::Failed(fault),
+                (None, None) => Waited::Closed,
+            }
+        };
         let closed = async {
             gate.closed().await;
             Waited::Closed

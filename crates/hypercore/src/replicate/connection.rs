@@ -98,6 +98,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         progress |= self.router.pump(cx);
         progress |= self.write(cx)?;
         progress |= self.read(cx)?;
+        if let Some(fault) = self.router.fault() {
+            return Err(fault);
+        }
         if let Some(verdict) = self.router.verdict() {
             self.ending.get_or_insert(verdict);
         }

@@ -1,6 +1,7 @@
 //! How a connection ends that did not end well.
 
 use std::io;
+use std::sync::Arc;
 
 use hc_encoding::DecodeError;
 use hc_merkle::DiscoveryKey;
@@ -8,6 +9,7 @@ use hc_protocol::capability::CapabilityError;
 use hc_protocol::link::LinkError;
 use hc_protocol::message::MessageKind;
 use hc_protocol::mux::SendError;
+use hc_storage::StorageError;
 use thiserror::Error;
 
 /// Why a connection failed. What had arrived is stored; what was asked for is asked of other peers, or
@@ -60,6 +62,16 @@ pub enum ReplicateError {
         /// What it did.
         #[source]
         fault: hc_replicator::Fault,
+    },
+    /// What the remote sent was not stored: the disk may be full. The store takes no more writes until
+    /// it is opened again.
+    #[error("log {log:?}: {error}")]
+    Storage {
+        /// Which log.
+        log: DiscoveryKey,
+        /// What the store said.
+        #[source]
+        error: Arc<StorageError>,
     },
     /// A message was too long to be sent.
     #[error("a message could not be sent: {0}")]

@@ -460,6 +460,16 @@ impl Router {
         }
     }
 
+    /// Whether a log can store nothing more of what the remote sends.
+    pub(super) fn fault(&self) -> Option<ReplicateError> {
+        let fault = |slot: &Slot| {
+            let log = slot.core.discovery_key;
+            let error = slot.peering.and_then(|_| slot.core.fault())?;
+            Some(ReplicateError::Storage { log, error })
+        };
+        self.slots.iter().find_map(fault)
+    }
+
     /// How the connection is at its end without either side's closing it: all logs were closed here,
     /// or the remote wants none of them.
     pub(super) fn verdict(&self) -> Option<Result<Ended, ReplicateError>> {

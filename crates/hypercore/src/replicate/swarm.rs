@@ -300,7 +300,10 @@ impl Core {
             let mut swarm = self.swarm.lock();
             swarm.last_demand = swarm.last_demand.wrapping_add(1);
             let id = DemandId(swarm.last_demand);
-            swarm.waiters.insert(id, sender);
+            // What cannot be stored cannot be waited for.
+            if self.fault().is_none() {
+                swarm.waiters.insert(id, sender);
+            }
             swarm
                 .machine
                 .handle(self.time(), Input::Demanded { id, what });

@@ -7,7 +7,7 @@ use async_std::task::{self, JoinHandle, block_on};
 use futures_lite::future::{self, poll_once};
 use hypercore::{
     DownloadError, Ended, Event, GetError, Hypercore, Length, ReplicateError, Replication, Role,
-    Storage,
+    Storage, StoreOptions,
 };
 
 use crate::pipe::{End, pipe};
@@ -545,6 +545,41 @@ fn encrypted_blocks_are_relayed_by_those_who_cannot_read_them() {
         let _connection = connect(&relay, &to);
         assert_eq!(soon(to.get(0)).await.unwrap(), "secret");
         assert_eq!(to.byte_length().get(), 6);
+    });
+}
+
+#[test]
+fn a_disk_that_is_full_ends_all_that_waits_for_what_does_not_fit() {
+    use hc_storage::fault::{Fault, FaultDisk};
+    block_on(async {
+        let from = writer().await;
+        from.append_batch((0..100).map(block)).await.unwrap();
+        let disk = FaultDisk::new();
+        let store = disk.open(StoreOptions::default().create(true)).unwrap();
+        let storage = Storage::open(std::sync::Arc::new(store));
+        let to = Hypercore::builder(storage)
+            .key(from.key())
+            .open()
+            .await
+            .unwrap();
+        for call in disk.calls()..disk.calls() + 10_000 {
+            disk.arm(call, Fault::Refuse(std::io::ErrorKind::StorageFull));
+        }
+        let download = to.download(..100).start();
+        let get = to.get(7);
+        let (left, right) = connect(&from, &to);
+        let error = soon(download).await.unwrap_err();
+        assert!(matches!(error, DownloadError::Storage(_)), "{error}");
+        let error = soon(get).await.unwrap_err();
+        assert!(matches!(error, GetError::Unstorable { .. }), "{error}");
+        let error = soon(right).await.unwrap_err();
+        assert!(matches!(error, ReplicateError::Storage { .. }), "{error}");
+        let left = soon(left).await;
+        assert!(
+            matches!(left, Ok(Ended::ByRemote) | Err(ReplicateError::Io(_))),
+            "{left:?}"
+        );
+        assert_eq!(to.count(..), 0);
     });
 }
 
