@@ -1,4 +1,103 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Where a log is kept
+//! [`Storage::disk`] keeps it in a directory, [`Storage::memory`] for as long as it is open. A
+//! directory is locked by the process that writes to it; others may read beside it
+//! ([`Storage::read_only`], [`Hypercore::refresh`]). Which log is opened, and whether it can be
+//! written to, follows from what the [`Builder`] is given: nothing, a key, a key pair, a seed or a
+//! manifest.
+//!
+//! ```
+//! # futures_lite::future::block_on(async {
+//! use hypercore::{Hypercore, Storage};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let log = Hypercore::builder(Storage::disk(dir.path())).open().await?;
+//! log.append("kept").await?;
+//! log.close().await?;
+//!
+//! let log = Hypercore::builder(Storage::disk(dir.path())).open().await?;
+//! assert_eq!(log.get(0).await?, "kept");
+//! # log.close().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Writing
+//! [`append`](Hypercore::append) and [`append_batch`](Hypercore::append_batch) are all or nothing, and
+//! take effect in the order in which they are first polled. What they survive once they are
+//! acknowledged is a [`Durability`]: the death of the process by default, the loss of power where it is
+//! asked for, for all appends or for one. A future that is dropped half way never leaves memory and
+//! disk apart.
+//!
+//! # Reading
+//! [`get`](Hypercore::get) gives a block from the store, or waits until a peer has sent it: forever,
+//! for a time, or not at all, as [`Wait`] says. A block may be asked for before it exists. What is
+//! returned has been verified.
+//!
+//! # Replicating
+//! [`replicate`](Hypercore::replicate) takes any duplex stream of `futures-io` and gives a
+//! [`Connection`]: a future to run, which ends with the connection. Both ends may write, read, serve
+//! and relay at once. A server looks like this, on async-std:
+//!
+//! ```no_run
+//! # async fn example(log: hypercore::Hypercore) -> std::io::Result<()> {
+//! use async_std::{net::TcpListener, task};
+//! use hypercore::Role;
+//!
+//! let listener = TcpListener::bind("0.0.0.0:4977").await?;
+//! loop {
+//!     let (stream, _) = listener.accept().await?;
+//!     task::spawn(log.replicate(stream, Role::Responder));
+//! }
+//! # }
+//! ```
+//!
+//! And a reader, that knows nothing but the key and the address:
+//!
+//! ```no_run
+//! # async fn example(key: hypercore::CoreKey) -> anyhow::Result<()> {
+//! use async_std::{net::TcpStream, task};
+//! use hypercore::{Hypercore, Role, Storage};
+//!
+//! let log = Hypercore::builder(Storage::disk("copy")).key(key).open().await?;
+//! let stream = TcpStream::connect("192.0.2.7:4977").await?;
+//! let connection = task::spawn(log.replicate(stream, Role::Initiator));
+//!
+//! log.update().await?; // how long is it?
+//! let last = log.get(log.length().get() - 1).await?; // one block of it
+//! log.download(..log.length().get()).await?; // all of it
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [download](Hypercore::download) without an end follows the log as it grows. Demands outlive
+//! connections: what one peer did not send is asked of the next. [`Replication`] puts several logs on
+//! one stream, and has the options of the connection.
+//!
+//! # Watching
+//! [`events`](Hypercore::events) tells what happens, block by block, and says when it was read too
+//! slowly; [`watch`](Hypercore::watch) gives the latest state and coalesces.
+//!
+//! # Encryption
+//! Blocks can be [encrypted](Builder::encryption_key) before they are hashed and stored. Peers without
+//! the key store, verify and relay such a log, and cannot read it.
+//!
+//! # Closing
+//! Each clone of a [`Hypercore`] is a handle of its own. [`close`](Hypercore::close) ends whatever waits
+//! on it; with the last handle it closes the log: connections let it go, and its store is closed.
+//!
+//! # Runtimes and features
+//! All that is asked of a runtime is the time and a thread that may block: [`rt::Runtime`].
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `async-std` (default) | `rt::AsyncStd`, which the builder then uses unless told otherwise; works under any executor |
+//! | `tokio` | `rt::Tokio`; streams come through `tokio_util::compat` |
+//!
+//! # Errors
+//! Each operation has its own: [`OpenError`], [`AppendError`], [`GetError`], [`DownloadError`],
+//! [`UpdateError`], [`ReplicateError`], … Their sources lead down to the file or the byte.
 #![forbid(unsafe_code)]
 
 mod builder;
