@@ -8,5 +8,6 @@ mod encryption;
 mod log;
 mod pipe;
 mod replicate;
+mod strangers;
 #[cfg(feature = "tokio")]
 mod tokio;
