@@ -293,6 +293,7 @@ impl Hypercore {
             fork: view.head.fork(),
             padding: self.padding_in(&view),
             writable: self.is_writable(),
+            has_secret_key: self.core.has_secret_key,
             encrypted: self.core.encrypted,
             tree_hash: view.head.tree_hash(),
             storage: self.core.store.usage()?,

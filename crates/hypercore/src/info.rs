@@ -25,6 +25,8 @@ pub struct Info {
     pub padding: u64,
     /// Whether this handle can append.
     pub writable: bool,
+    /// Whether a secret key that may sign is at hand: a log that is only read is not writable even so.
+    pub has_secret_key: bool,
     /// Whether its blocks are encrypted, as far as is known.
     pub encrypted: bool,
     /// Hash over the roots of its tree.

@@ -100,6 +100,11 @@
 //! [`UpdateError`], [`ReplicateError`], … Their sources lead down to the file or the byte.
 #![forbid(unsafe_code)]
 
+/// The page of the whole project: its example is a test too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ProjectReadme;
+
 mod builder;
 mod cipher;
 mod core;

@@ -34,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) discovery_key: DiscoveryKey,
     /// The key pair that signs.
     pub(crate) writer: Option<hc_merkle::KeyPair>,
+    /// Whether there is a secret key that may sign, here or in a store that is only read.
+    pub(crate) has_secret_key: bool,
     /// Whether blocks are encrypted before they are appended.
     pub(crate) encrypted: bool,
     pub(crate) store: Arc<dyn Store>,

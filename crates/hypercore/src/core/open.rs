@@ -123,14 +123,15 @@ impl Opening {
         };
         let auth = log.auth()?;
         let authority = self.authority(&*log, &auth, &*store)?;
-        let writer = self.writer(&auth, &authority, &*store)?;
+        let signer = self.signer(&auth, &authority)?;
         let view = View::new(log.head()?, log.bitfield()?, authority);
         let encrypted = self.mark_encrypted(&*log, &*store, &auth, &view)?;
-        let runtime = self.runtime;
+        let (runtime, access) = (self.runtime, store.access());
         Ok(Arc::new(Core {
             key,
             discovery_key: key.discovery_key(),
-            writer,
+            has_secret_key: signer.is_some(),
+            writer: signer.filter(|_| access == Access::ReadWrite),
             encrypted,
             store,
             owns_store,
@@ -255,12 +256,7 @@ impl Opening {
     }
 
     /// The key pair that signs: the one given, else the one stored.
-    fn writer(
-        &self,
-        auth: &Auth,
-        authority: &Authority,
-        store: &dyn Store,
-    ) -> Result<Option<KeyPair>, OpenError> {
+    fn signer(&self, auth: &Auth, authority: &Authority) -> Result<Option<KeyPair>, OpenError> {
         let key = auth.key;
         let stored = auth.secret_key.as_ref().map(|secret: &SecretKey| {
             KeyPair::from_secret_key(secret).map_err(|_| OpenError::SecretKey { key })
@@ -283,7 +279,7 @@ impl Opening {
         if !signs {
             return Err(OpenError::NotASigner { key, public_key });
         }
-        Ok((store.access() == Access::ReadWrite).then_some(pair))
+        Ok(Some(pair))
     }
 }
 

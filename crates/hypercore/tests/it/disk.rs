@@ -87,6 +87,8 @@ fn a_reader_beside_the_writer_sees_what_was_written_when_it_looks() {
             .open()
             .await
             .unwrap();
+        let info = reader.info().unwrap();
+        assert!(!info.writable && info.has_secret_key);
         assert_eq!(reader.get(0).await.unwrap(), "a");
         assert!(!reader.is_writable());
         assert!(matches!(
