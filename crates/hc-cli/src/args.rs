@@ -1,0 +1,221 @@
+//! The command line as types. Owns every word that a user can type; knows nothing of what it does.
+//!
+//! `docs/cli.md` is the contract that this follows.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::blocks::BlockList;
+use crate::chunk::DEFAULT_CHUNK;
+
+/// A secure, distributed append-only log: signed, sparse, live.
+#[derive(Debug, Parser)]
+#[command(name = "hypercore", version, about, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Print JSON, one object a line, and nothing else on stdout.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The main job from end to end on a temporary folder: append, serve, fetch, compare.
+    Demo {
+        /// The file to send; without one, several megabytes are made.
+        file: Option<PathBuf>,
+    },
+    /// Make a new log that this machine can append to.
+    Create(Create),
+    /// Append blocks: from files, from stdin (`-`) or from a text.
+    Append(Append),
+    /// Print one block as it is.
+    Get {
+        #[command(flatten)]
+        store: Store,
+        /// Which block, from 0.
+        index: u64,
+    },
+    /// Print blocks or bytes in order.
+    Cat(Cat),
+    /// Facts about a log.
+    Info {
+        #[command(flatten)]
+        store: Store,
+    },
+    /// Whether blocks are stored here.
+    Has {
+        /// The log's folder.
+        dir: PathBuf,
+        /// First block.
+        start: u64,
+        /// One past the last block; without it, only `START` is looked at.
+        end: Option<u64>,
+    },
+    /// Rehash everything that is stored and compare it with the signed head.
+    Verify {
+        /// The log's folder.
+        dir: PathBuf,
+    },
+    /// Show a key in all its forms, or make a new key pair.
+    Key {
+        /// A key as hex or z-base-32.
+        key: Option<String>,
+    },
+    /// Serve logs to whoever connects and knows their keys.
+    Serve(Serve),
+    /// Download a log, a range of it or some blocks, verified.
+    Fetch(Fetch),
+}
+
+/// A log's folder, and the key of its blocks where they are encrypted.
+#[derive(Debug, Args)]
+pub(crate) struct Store {
+    /// The log's folder.
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) encryption: Encryption,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Encryption {
+    /// Key of the blocks: 64 hex digits, or `@FILE` with them.
+    #[arg(
+        long,
+        value_name = "HEX|@FILE",
+        env = "HYPERCORE_ENCRYPTION_KEY",
+        hide_env_values = true
+    )]
+    pub(crate) encryption_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Seed of the key pair, 64 hex digits: the same seed makes the same log.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) seed: Option<String>,
+    /// Make the key the public key itself, as version 10 did.
+    #[arg(long)]
+    pub(crate) compat: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Append {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Files to append in order; `-` is stdin, which is also what is read without any.
+    #[arg(conflicts_with = "text")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Append this text as one block.
+    #[arg(long, value_name = "S", conflicts_with_all = ["lines", "chunk_size"])]
+    pub(crate) text: Option<String>,
+    #[command(flatten)]
+    pub(crate) cut: Cut,
+}
+
+/// How input is cut into blocks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Cut {
+    /// Bytes a block.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CHUNK, value_parser = chunk_size)]
+    pub(crate) chunk_size: usize,
+    /// A block a line, its newline kept.
+    #[arg(long, conflicts_with = "chunk_size")]
+    pub(crate) lines: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// First block.
+    #[arg(long, value_name = "N", conflicts_with_all = ["byte_offset", "byte_length"])]
+    pub(crate) start: Option<u64>,
+    /// One past the last block.
+    #[arg(long, value_name = "N", conflicts_with_all = ["byte_offset", "byte_length", "live"])]
+    pub(crate) end: Option<u64>,
+    /// First byte.
+    #[arg(long, value_name = "N")]
+    pub(crate) byte_offset: Option<u64>,
+    /// Number of bytes.
+    #[arg(long, value_name = "N", conflicts_with = "live")]
+    pub(crate) byte_length: Option<u64>,
+    /// Go on with what is appended from now, also by another process, until interrupted.
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Folders of the logs.
+    #[arg(required = true)]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Append stdin (`-`) to the first log while serving.
+    #[arg(long, value_name = "-", value_parser = ["-"], allow_hyphen_values = true)]
+    pub(crate) append: Option<String>,
+    #[command(flatten)]
+    pub(crate) cut: Cut,
+    #[command(flatten)]
+    pub(crate) encryption: Encryption,
+    /// Say every block that is sent.
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// Key of the log, as hex or z-base-32.
+    pub(crate) key: String,
+    /// Folder to keep it in.
+    pub(crate) dir: PathBuf,
+    /// Address of a server; several are used side by side.
+    #[arg(long, value_name = "ADDR", required = true)]
+    pub(crate) connect: Vec<String>,
+    /// First block.
+    #[arg(long, value_name = "N", conflicts_with = "blocks")]
+    pub(crate) start: Option<u64>,
+    /// One past the last block.
+    #[arg(long, value_name = "N", conflicts_with = "blocks")]
+    pub(crate) end: Option<u64>,
+    /// Only these blocks, as in `1,5,9-12`.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) blocks: Option<BlockList>,
+    /// Go on with what is appended, until interrupted.
+    #[arg(long, conflicts_with_all = ["end", "blocks"])]
+    pub(crate) live: bool,
+    /// Give up after so many seconds without progress.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Write the blocks fetched, in order, to a file or to stdout (`-`).
+    #[arg(long, value_name = "FILE|-", allow_hyphen_values = true)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encryption: Encryption,
+}
+
+/// A chunk is at least a byte and at most what the reference suggests a block to have.
+fn chunk_size(word: &str) -> Result<usize, String> {
+    match word.parse::<usize>() {
+        Ok(size) if (1..=hypercore::limits::MAX_BLOCK_BYTES).contains(&size) => Ok(size),
+        _ => Err(format!(
+            "a number of bytes from 1 to {}",
+            hypercore::limits::MAX_BLOCK_BYTES
+        )),
+    }
+}
+
+fn seconds(word: &str) -> Result<Duration, String> {
+    let value = word
+        .parse::<f64>()
+        .map_err(|_| "a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(value).map_err(|_| "a number of seconds, not negative".to_owned())
+}

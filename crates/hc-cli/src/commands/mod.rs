@@ -1,0 +1,35 @@
+//! One module for each command. A command gets its arguments and says its results; it knows nothing of
+//! the words that a user typed.
+
+mod append;
+mod cat;
+mod create;
+mod demo;
+mod fetch;
+mod get;
+mod has;
+mod info;
+mod key;
+mod serve;
+mod verify;
+
+use crate::args::Command;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Demo { file } => demo::run(file.as_deref(), output).await,
+        Command::Create(args) => create::run(&args, output).await,
+        Command::Append(args) => append::run(&args, output).await,
+        Command::Get { store, index } => get::run(&store, index, output).await,
+        Command::Cat(args) => cat::run(&args, output).await,
+        Command::Info { store } => info::run(&store, output).await,
+        Command::Has { dir, start, end } => has::run(&dir, start, end, output).await,
+        Command::Verify { dir } => verify::run(&dir, output).await,
+        Command::Key { key } => key::run(key.as_deref(), output),
+        Command::Serve(args) => serve::run(&args, output).await,
+        Command::Fetch(args) => fetch::run(&args, output).await,
+    }
+}

@@ -1,0 +1,55 @@
+//! `verify`: rehashes everything that is stored, against the signed head.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::failure::{Failure, Kind};
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::store;
+
+/// Bad blocks that are named to people; scripts get all.
+const NAMED: usize = 10;
+
+pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
+    let log = store::read(dir, None).await?;
+    let mut progress = Progress::blocks(log.count(..));
+    let found = log.verify(|blocks| progress.set(blocks));
+    drop(progress);
+    let found = found.map_err(|error| Failure::from(error).at(dir.display()))?;
+    let bad: Vec<u64> = found.bad.iter().map(|index| index.get()).collect();
+    let value = json!({
+        "ok": found.is_ok(),
+        "length": found.length.get(),
+        "blocks": found.blocks,
+        "bytes": found.bytes,
+        "treeHash": found.tree_hash.to_string(),
+        "bad": bad,
+    });
+    output.result(&value, || {
+        let head = format!(
+            "{} of {} stored, {}\ntree hash {}",
+            found.blocks,
+            output::blocks(found.length.get()),
+            output::bytes(found.bytes),
+            found.tree_hash,
+        );
+        if found.is_ok() {
+            format!("{head}\nok: every stored block is the one that was signed")
+        } else {
+            head
+        }
+    })?;
+    if found.is_ok() {
+        return Ok(());
+    }
+    let some: Vec<String> = bad.iter().take(NAMED).map(u64::to_string).collect();
+    let more = if bad.len() > NAMED { ", …" } else { "" };
+    let message = format!(
+        "{} of those stored are bad: {}{more}",
+        output::blocks(bad.len() as u64),
+        some.join(", ")
+    );
+    Err(Failure::new(Kind::Integrity, message).at(dir.display()))
+}

@@ -1,0 +1,232 @@
+//! Opening a log's folder for a command, and what the library's errors mean for the exit code.
+
+use std::path::Path;
+
+use hypercore::encryption::EncryptionKey;
+use hypercore::{
+    AppendError, Builder, CloseError, DownloadError, GetError, Hypercore, IfMissing, InfoError,
+    OpenError, RefreshError, SeekError, Storage, StorageError, StoreError, UpdateError,
+    VerifyError,
+};
+
+use crate::args::Encryption;
+use crate::failure::{Failure, Kind, chain};
+use crate::secret;
+
+/// Opens what is there, only to read it; another process may be writing.
+pub(crate) async fn read(
+    dir: &Path,
+    encryption: Option<&Encryption>,
+) -> Result<Hypercore, Failure> {
+    open(existing(Storage::read_only(dir)), dir, encryption).await
+}
+
+/// Opens what is there, to write to it or to serve it.
+pub(crate) async fn write(
+    dir: &Path,
+    encryption: Option<&Encryption>,
+) -> Result<Hypercore, Failure> {
+    open(existing(Storage::existing(dir)), dir, encryption).await
+}
+
+/// As [`fn@write`], but `None` where there is no log yet.
+pub(crate) async fn find(
+    dir: &Path,
+    encryption: Option<&Encryption>,
+) -> Result<Option<Hypercore>, Failure> {
+    let builder = with_key(existing(Storage::existing(dir)), encryption)?;
+    match builder.open().await {
+        Ok(log) => Ok(Some(log)),
+        Err(OpenError::Missing { .. } | OpenError::Store(StoreError::Missing { .. })) => Ok(None),
+        Err(error) => Err(opening(error, dir)),
+    }
+}
+
+/// Opens with a builder that says the rest.
+pub(crate) async fn open(
+    builder: Builder,
+    dir: &Path,
+    encryption: Option<&Encryption>,
+) -> Result<Hypercore, Failure> {
+    let builder = with_key(builder, encryption)?;
+    builder.open().await.map_err(|error| opening(error, dir))
+}
+
+/// Brings everything to the disk.
+pub(crate) async fn close(log: &Hypercore, dir: &Path) -> Result<(), Failure> {
+    log.close_all()
+        .await
+        .map_err(|error| Failure::from(error).at(dir.display()))
+}
+
+/// Says why nothing was appended, and what to do about it.
+pub(crate) fn appending(error: AppendError, dir: &Path) -> Failure {
+    let advice = match &error {
+        AppendError::NotWritable => "; its secret key is elsewhere",
+        AppendError::EncryptionKeyMissing => "; give --encryption-key",
+        _ => "",
+    };
+    let mut failure = Failure::from(error);
+    failure.message.push_str(advice);
+    failure.at(dir.display())
+}
+
+/// Tells people that what they get is not the plain text. Scripts know by `info`.
+pub(crate) fn note_ciphertext(log: &Hypercore, encryption: &Encryption) {
+    if encryption.encryption_key.is_none() && log.info().is_ok_and(|info| info.encrypted) {
+        eprintln!(
+            "hypercore: the log is encrypted; without --encryption-key these are its stored bytes"
+        );
+    }
+}
+
+fn existing(storage: Storage) -> Builder {
+    Hypercore::builder(storage).if_missing(IfMissing::Fail)
+}
+
+fn with_key(builder: Builder, encryption: Option<&Encryption>) -> Result<Builder, Failure> {
+    let key = encryption
+        .map(secret::encryption_key)
+        .transpose()?
+        .flatten();
+    Ok(match key {
+        Some(key) => builder.encryption_key(EncryptionKey::from_bytes(key)),
+        None => builder,
+    })
+}
+
+/// Says what is in the way of opening a folder, and what to do about it.
+fn opening(error: OpenError, dir: &Path) -> Failure {
+    let advice = match &error {
+        OpenError::Missing { .. } | OpenError::Store(StoreError::Missing { .. }) => {
+            "; `hypercore create` makes a log, `hypercore fetch` copies one"
+        }
+        OpenError::OtherEncryption { .. } => "; another tool wrote it",
+        OpenError::NotEncrypted { .. } => "; leave the encryption key out",
+        _ => "",
+    };
+    let mut failure = Failure::from(error);
+    failure.message.push_str(advice);
+    let place = dir.display().to_string();
+    if failure.message.contains(&place) {
+        failure
+    } else {
+        failure.at(place)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let kind = match &error {
+            OpenError::Store(StoreError::Locked { .. }) => Kind::Locked,
+            OpenError::Store(StoreError::Damaged(_)) | OpenError::SecretKey { .. } => {
+                Kind::Integrity
+            }
+            OpenError::Store(StoreError::Poisoned { cause }) => storage(cause),
+            OpenError::Storage(error) => storage(error),
+            OpenError::OtherEncryption { .. } | OpenError::NotEncrypted { .. } => Kind::Usage,
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<GetError> for Failure {
+    fn from(error: GetError) -> Self {
+        let kind = match &error {
+            GetError::NotLocal { .. } | GetError::TimedOut { .. } | GetError::Truncated { .. } => {
+                Kind::NotAvailable
+            }
+            GetError::Lost { .. } | GetError::Encryption { .. } => Kind::Integrity,
+            GetError::Storage(error) => storage(error),
+            GetError::Unstorable { error, .. } => storage(error),
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<DownloadError> for Failure {
+    fn from(error: DownloadError) -> Self {
+        let kind = match &error {
+            DownloadError::Storage(error) => storage(error),
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<UpdateError> for Failure {
+    fn from(error: UpdateError) -> Self {
+        let kind = match &error {
+            UpdateError::Storage(error) => storage(error),
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<SeekError> for Failure {
+    fn from(error: SeekError) -> Self {
+        let kind = match &error {
+            SeekError::Storage(error) => storage(error),
+            _ => Kind::NotAvailable,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        let kind = match &error {
+            AppendError::Storage(error) => storage(error),
+            AppendError::EncryptionKeyMissing => Kind::Usage,
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        let kind = match &error {
+            VerifyError::Storage(error) => storage(error),
+            _ => Kind::Integrity,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<RefreshError> for Failure {
+    fn from(error: RefreshError) -> Self {
+        let kind = match &error {
+            RefreshError::Storage(error) => storage(error),
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<InfoError> for Failure {
+    fn from(error: InfoError) -> Self {
+        let kind = match &error {
+            InfoError::Storage(error) => storage(error),
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<CloseError> for Failure {
+    fn from(error: CloseError) -> Self {
+        Self::new(Kind::Other, chain(&error))
+    }
+}
+
+fn storage(error: &StorageError) -> Kind {
+    match error {
+        StorageError::BlockDamaged { .. } | StorageError::Damaged(_) => Kind::Integrity,
+        StorageError::Poisoned { cause } => storage(cause),
+        _ => Kind::Other,
+    }
+}
