@@ -44,6 +44,9 @@ struct Slot {
     peering: Option<Peering>,
     /// The first peering, as long as the handshake is not done: an update waits for it.
     expected: Option<PeerId>,
+    /// How often interest had begun when its channel was last opened: a channel that has gone is
+    /// opened again when it begins anew.
+    activations: u64,
     /// The remote does not want it.
     refused: bool,
     /// Stores what the remote sent.
@@ -96,6 +99,7 @@ impl Router {
             core,
             peering: None,
             expected: Some(expected),
+            activations: 0,
             refused: false,
             pump: None,
         });
@@ -186,6 +190,7 @@ impl Router {
             open: false,
         };
         slot.peering = Some(peering);
+        slot.activations = core.activity().1;
         slot.refused = false;
         self.by_channel.insert(channel, at);
         self.by_peer.insert(peering.id(), at);
@@ -389,8 +394,11 @@ impl Router {
                     link.close(peering.channel);
                     self.lose(at);
                 }
-            } else if idle && slot.core.is_active() {
-                self.open(link, at);
+            } else if idle {
+                let (active, activations) = slot.core.activity();
+                if active && activations != slot.activations {
+                    self.open(link, at);
+                }
             }
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct Swarm {
     waiters: BTreeMap<DemandId, Sender<Outcome>>,
     last_demand: u64,
     active: bool,
+    /// How often that began.
+    activations: u64,
     /// Searches for peers that are under way.
     searches: usize,
     due: Option<Time>,
@@ -64,6 +66,7 @@ impl Swarm {
             waiters: BTreeMap::new(),
             last_demand: 0,
             active: false,
+            activations: 0,
             searches: 0,
             due: None,
         }
@@ -218,6 +221,7 @@ impl Core {
                 return;
             }
             swarm.active = active;
+            swarm.activations = swarm.activations.wrapping_add(u64::from(active));
             swarm
                 .machine
                 .handle(self.time(), Input::Activity { active });
@@ -249,8 +253,10 @@ impl Core {
         drop(waiters);
     }
 
-    pub(super) fn is_active(&self) -> bool {
-        self.swarm.lock().active
+    /// Whether anybody here is interested in new blocks, and how often that began so far.
+    pub(super) fn activity(&self) -> (bool, u64) {
+        let swarm = self.swarm.lock();
+        (swarm.active, swarm.activations)
     }
 
     /// Remembers a connection that offers this log.

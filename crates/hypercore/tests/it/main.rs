@@ -5,7 +5,9 @@
 mod derive;
 mod disk;
 mod encryption;
+mod endings;
 mod log;
+mod peers;
 mod pipe;
 mod replicate;
 mod strangers;

@@ -3,66 +3,14 @@
 use std::time::Duration;
 
 use async_std::net::{TcpListener, TcpStream};
-use async_std::task::{self, JoinHandle, block_on};
+use async_std::task::{self, block_on};
 use futures_lite::future::{self, poll_once};
 use hypercore::{
-    DownloadError, Ended, Event, GetError, Hypercore, Length, ReplicateError, Replication, Role,
-    Storage, StoreOptions,
+    Ended, Event, GetError, Hypercore, Length, ReplicateError, Replication, Role, Storage,
 };
 
+use crate::peers::{block, check_all, connect, reader, soon, writer};
 use crate::pipe::{End, pipe};
-
-type Running = JoinHandle<Result<Ended, ReplicateError>>;
-
-const SOON: Duration = Duration::from_secs(20);
-
-async fn writer() -> Hypercore {
-    Hypercore::builder(Storage::memory()).open().await.unwrap()
-}
-
-async fn reader(of: &Hypercore) -> Hypercore {
-    Hypercore::builder(Storage::memory())
-        .key(of.key())
-        .open()
-        .await
-        .unwrap()
-}
-
-/// Connects two logs; both connections run on their own.
-fn connect(a: &Hypercore, b: &Hypercore) -> (Running, Running) {
-    let (left, right) = pipe();
-    let left = task::spawn(a.replicate(left, Role::Initiator));
-    (left, task::spawn(b.replicate(right, Role::Responder)))
-}
-
-/// Fails the test instead of hanging it.
-async fn soon<T>(what: impl IntoFuture<Output = T>) -> T {
-    async_std::future::timeout(SOON, what.into_future())
-        .await
-        .expect("within a reasonable time")
-}
-
-fn block(index: u64) -> Vec<u8> {
-    // Sizes from nothing to a few KiB, and now and then several MiB.
-    let size = match index {
-        400 => 5 << 20,
-        _ if index % 50 == 7 => 0,
-        _ => usize::try_from(index * 7919 % 3000).unwrap(),
-    };
-    (0..size)
-        .map(|at| ((at as u64 * 31 + index) % 251).try_into().unwrap())
-        .collect()
-}
-
-async fn check_all(log: &Hypercore, blocks: u64) {
-    for index in 0..blocks {
-        assert_eq!(
-            log.get(index).local().await.unwrap(),
-            block(index),
-            "block {index}"
-        );
-    }
-}
 
 #[test]
 fn a_thousand_blocks_of_all_sizes_arrive() {
@@ -323,96 +271,6 @@ fn events_tell_of_peers_and_blocks() {
 }
 
 #[test]
-fn who_has_another_key_is_refused() {
-    block_on(async {
-        let from = writer().await;
-        from.append("hello").await.unwrap();
-        let other = writer().await;
-        let (left, right) = connect(&from, &other);
-        let (left, right) = soon(future::zip(left, right)).await;
-        assert!(
-            matches!(
-                left,
-                Err(ReplicateError::Refused { .. }) | Ok(Ended::ByRemote)
-            ),
-            "{left:?}"
-        );
-        assert!(
-            matches!(
-                right,
-                Err(ReplicateError::Refused { .. }) | Ok(Ended::ByRemote)
-            ),
-            "{right:?}"
-        );
-        assert!(left.is_err() || right.is_err());
-    });
-}
-
-#[test]
-fn noise_instead_of_a_handshake_is_an_error() {
-    block_on(async {
-        let log = writer().await;
-        let (ours, mut theirs) = pipe();
-        let connection = task::spawn(log.replicate(ours, Role::Responder));
-        futures_lite::AsyncWriteExt::write_all(&mut theirs, &[b'x'; 5000])
-            .await
-            .unwrap();
-        let error = soon(connection).await.unwrap_err();
-        assert!(matches!(error, ReplicateError::Link(_)), "{error}");
-        assert!(error.is_remotes_fault());
-    });
-}
-
-#[test]
-fn a_handshake_has_to_end_in_time() {
-    block_on(async {
-        let log = writer().await;
-        let (ours, _theirs) = pipe();
-        let connection = Replication::over(ours, Role::Responder)
-            .add(&log)
-            .handshake_timeout(Duration::from_millis(30))
-            .start();
-        let error = soon(connection).await.unwrap_err();
-        assert!(
-            matches!(error, ReplicateError::HandshakeTimedOut),
-            "{error}"
-        );
-    });
-}
-
-#[test]
-fn a_remote_that_goes_before_the_handshake_is_noticed() {
-    block_on(async {
-        let log = writer().await;
-        let (ours, theirs) = pipe();
-        let connection = task::spawn(log.replicate(ours, Role::Responder));
-        drop(theirs);
-        let error = soon(connection).await.unwrap_err();
-        assert!(
-            matches!(error, ReplicateError::NoHandshake | ReplicateError::Io(_)),
-            "{error}"
-        );
-    });
-}
-
-#[test]
-fn waiting_ends_in_time() {
-    block_on(async {
-        let log = reader(&writer().await).await;
-        let wait = Duration::from_millis(20);
-        let error = log.get(0).timeout(wait).await.unwrap_err();
-        assert!(matches!(error, GetError::TimedOut { .. }), "{error}");
-        assert!(matches!(
-            log.get(0).local().await.unwrap_err(),
-            GetError::NotLocal { .. }
-        ));
-        let error = log.download(..10).timeout(wait).await.unwrap_err();
-        assert!(matches!(error, DownloadError::TimedOut), "{error}");
-        assert!(!soon(log.update()).await.unwrap(), "nobody to ask");
-    });
-}
-
-#[test]
 fn an_update_waits_for_peers_that_are_being_found() {
     block_on(async {
         let from = writer().await;
@@ -428,47 +286,6 @@ fn an_update_waits_for_peers_that_are_being_found() {
         assert!(soon(updating).await.unwrap());
         assert_eq!(to.length(), Length::new(1));
         drop(search);
-    });
-}
-
-#[test]
-fn closing_ends_everything_that_waits() {
-    block_on(async {
-        let from = writer().await;
-        let to = reader(&from).await;
-        let (left, right) = connect(&from, &to);
-        let (get, download, mut watch) = (to.get(7), to.download(..9).start(), to.watch());
-        let get = task::spawn(get.into_future());
-        let download = task::spawn(download);
-        task::sleep(Duration::from_millis(20)).await;
-        to.close().await.unwrap();
-        assert!(matches!(soon(get).await.unwrap_err(), GetError::Closed));
-        assert!(matches!(
-            soon(download).await.unwrap_err(),
-            DownloadError::Closed
-        ));
-        soon(async { while watch.next().await.is_some() {} }).await;
-        assert_eq!(soon(right).await.unwrap(), Ended::ByUs);
-        let left = soon(left).await;
-        assert!(
-            matches!(left, Ok(Ended::ByRemote) | Err(ReplicateError::Io(_))),
-            "{left:?}"
-        );
-        assert!(!from.is_closed());
-    });
-}
-
-#[test]
-fn closing_one_handle_ends_what_waits_on_it_alone() {
-    block_on(async {
-        let log = reader(&writer().await).await;
-        let other = log.clone();
-        let ending = task::spawn(log.get(0).into_future());
-        let mut staying = task::spawn(other.get(0).into_future());
-        task::sleep(Duration::from_millis(10)).await;
-        log.close().await.unwrap();
-        assert!(matches!(soon(ending).await.unwrap_err(), GetError::Closed));
-        assert!(poll_once(&mut staying).await.is_none());
     });
 }
 
@@ -545,41 +362,6 @@ fn encrypted_blocks_are_relayed_by_those_who_cannot_read_them() {
         let _connection = connect(&relay, &to);
         assert_eq!(soon(to.get(0)).await.unwrap(), "secret");
         assert_eq!(to.byte_length().get(), 6);
-    });
-}
-
-#[test]
-fn a_disk_that_is_full_ends_all_that_waits_for_what_does_not_fit() {
-    use hc_storage::fault::{Fault, FaultDisk};
-    block_on(async {
-        let from = writer().await;
-        from.append_batch((0..100).map(block)).await.unwrap();
-        let disk = FaultDisk::new();
-        let store = disk.open(StoreOptions::default().create(true)).unwrap();
-        let storage = Storage::open(std::sync::Arc::new(store));
-        let to = Hypercore::builder(storage)
-            .key(from.key())
-            .open()
-            .await
-            .unwrap();
-        for call in disk.calls()..disk.calls() + 10_000 {
-            disk.arm(call, Fault::Refuse(std::io::ErrorKind::StorageFull));
-        }
-        let download = to.download(..100).start();
-        let get = to.get(7);
-        let (left, right) = connect(&from, &to);
-        let error = soon(download).await.unwrap_err();
-        assert!(matches!(error, DownloadError::Storage(_)), "{error}");
-        let error = soon(get).await.unwrap_err();
-        assert!(matches!(error, GetError::Unstorable { .. }), "{error}");
-        let error = soon(right).await.unwrap_err();
-        assert!(matches!(error, ReplicateError::Storage { .. }), "{error}");
-        let left = soon(left).await;
-        assert!(
-            matches!(left, Ok(Ended::ByRemote) | Err(ReplicateError::Io(_))),
-            "{left:?}"
-        );
-        assert_eq!(to.count(..), 0);
     });
 }
 

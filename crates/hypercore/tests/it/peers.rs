@@ -1,0 +1,60 @@
+//! Logs, and connections between them, as the tests need them.
+
+use std::time::Duration;
+
+use async_std::task::{self, JoinHandle};
+use hypercore::{Ended, Hypercore, ReplicateError, Role, Storage};
+
+use crate::pipe::pipe;
+
+pub(crate) type Running = JoinHandle<Result<Ended, ReplicateError>>;
+
+const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) async fn writer() -> Hypercore {
+    Hypercore::builder(Storage::memory()).open().await.unwrap()
+}
+
+pub(crate) async fn reader(of: &Hypercore) -> Hypercore {
+    Hypercore::builder(Storage::memory())
+        .key(of.key())
+        .open()
+        .await
+        .unwrap()
+}
+
+/// Connects two logs; both connections run on their own.
+pub(crate) fn connect(a: &Hypercore, b: &Hypercore) -> (Running, Running) {
+    let (left, right) = pipe();
+    let left = task::spawn(a.replicate(left, Role::Initiator));
+    (left, task::spawn(b.replicate(right, Role::Responder)))
+}
+
+/// Fails the test instead of hanging it.
+pub(crate) async fn soon<T>(what: impl IntoFuture<Output = T>) -> T {
+    async_std::future::timeout(SOON, what.into_future())
+        .await
+        .expect("within a reasonable time")
+}
+
+pub(crate) fn block(index: u64) -> Vec<u8> {
+    // Sizes from nothing to a few KiB, and now and then several MiB.
+    let size = match index {
+        400 => 5 << 20,
+        _ if index % 50 == 7 => 0,
+        _ => usize::try_from(index * 7919 % 3000).unwrap(),
+    };
+    (0..size)
+        .map(|at| ((at as u64 * 31 + index) % 251).try_into().unwrap())
+        .collect()
+}
+
+pub(crate) async fn check_all(log: &Hypercore, blocks: u64) {
+    for index in 0..blocks {
+        assert_eq!(
+            log.get(index).local().await.unwrap(),
+            block(index),
+            "block {index}"
+        );
+    }
+}
