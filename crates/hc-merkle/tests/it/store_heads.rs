@@ -12,14 +12,15 @@ fn verifier(core: &Value) -> Verifier {
     if core["compat"] == true {
         return Verifier::compat(PublicKey(*key.as_bytes()));
     }
-    let manifest: Manifest = decode_exact(&bytes(&core["manifest"])).unwrap();
-    Verifier::new(key, manifest).unwrap()
+    let manifest: Manifest =
+        decode_exact(&bytes(&core["manifest"])).expect("a manifest of the reference");
+    Verifier::new(key, manifest).expect("the manifest of this key")
 }
 
 fn head(core: &Value) -> Head {
     let roots = list(&core["roots"]).iter().map(node).collect();
     let (fork, length) = (uint(&core["fork"]), uint(&core["length"]));
-    Head::new(Fork::new(fork), Length::new(length), roots).unwrap()
+    Head::new(Fork::new(fork), Length::new(length), roots).expect("roots of this length")
 }
 
 #[test]
