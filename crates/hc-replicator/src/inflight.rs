@@ -17,6 +17,8 @@ pub(crate) struct Sent {
     pub(crate) fork: Fork,
     /// Block it asked for.
     pub(crate) block: Option<u64>,
+    /// Block of another request of the same peer without which the answer ties to nothing.
+    pub(crate) leans_on: Option<u64>,
     /// Length that it asked to go on from.
     pub(crate) upgrade: Option<Length>,
     /// When it was sent.
@@ -163,6 +165,7 @@ mod tests {
         Sent {
             fork: Fork::ZERO,
             block: Some(0),
+            leans_on: None,
             upgrade: None,
             at: Time::ZERO,
             filled: false,

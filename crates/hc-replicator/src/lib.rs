@@ -55,7 +55,7 @@
 //! # Where things are
 //!
 //! A message goes to one peer (`peer/`): `sync` keeps lengths, `have` and `want` who has what, `data`
-//! takes answers, `serve` gives them, `announce` tells what is new, `pace` sizes the window. What peers
+//! takes answers, `lean` orders them, `serve` gives them, `announce` tells what is new, `pace` sizes the window. What peers
 //! share is in `shared`: the view, the demands (`demand/`), the blocks under way (`flight`). After each
 //! event `machine` settles: it takes back what is not needed, tells peers where we stand, and has
 //! `schedule` find more to ask of those with room, or `hotswap` what others are slow to give.

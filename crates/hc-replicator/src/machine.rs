@@ -328,6 +328,9 @@ impl Replicator {
                     }
                     peer.has_room(shared);
                     shared.send(peer, Cancel { id: request });
+                    if let Some(index) = sent.block {
+                        peer.will_not_give(shared, index);
+                    }
                 }
             }
             let hangups = core::mem::take(&mut self.shared.hangups);
@@ -354,6 +357,9 @@ impl Replicator {
         for index in peer.requests.iter().filter_map(|(_, sent)| sent.block) {
             shared.release(index, id);
         }
+        peer.coming
+            .held()
+            .for_each(|index| shared.release(index, id));
         for (ticket, task) in &peer.tasks {
             shared.tickets.remove(ticket);
             if let Task::Apply(Applying {

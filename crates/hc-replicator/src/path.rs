@@ -16,23 +16,33 @@ pub(crate) fn missing_nodes(held: &Bitfield, index: u64, length: u64) -> u64 {
     if index >= length || held.get(index) {
         return 0;
     }
-    let before = held.last_set(index);
-    let after = held.first_set(index);
-    let mut nodes = 0;
-    while let Some(parent) = Subtree::above(index, nodes) {
-        let known =
-            before.is_some_and(|at| at >= parent.start) || after.is_some_and(|at| at < parent.end);
-        if known || parent.end > length {
-            break;
-        }
-        nodes += 1;
-    }
-    nodes
+    let nearest = nearest(held, index).map_or(u64::MAX, |(nodes, _)| nodes);
+    path_to_root(index, length).min(nearest)
 }
 
 /// The same where nothing is taken to be known but the roots.
 pub(crate) fn path_to_root(index: u64, length: u64) -> u64 {
-    missing_nodes(&Bitfield::new(), index, length)
+    if index < length {
+        paths_meet(index, length)
+    } else {
+        0
+    }
+}
+
+/// The block of a set, other than `index`, whose path meets that of `index` first, and how many nodes
+/// of the path of `index` lie below.
+pub(crate) fn nearest(blocks: &Bitfield, index: u64) -> Option<(u64, u64)> {
+    let before = index.checked_sub(1).and_then(|at| blocks.last_set(at));
+    let after = index.checked_add(1).and_then(|at| blocks.first_set(at));
+    let found = before.into_iter().chain(after);
+    found.map(|at| (paths_meet(index, at), at)).min()
+}
+
+/// How many nodes, from the leaf up, the path of `index` has to itself where that of `other` joins it:
+/// the place of the highest bit in which the two differ. With the length of the tree in place of a
+/// block, the nodes below the root.
+fn paths_meet(index: u64, other: u64) -> u64 {
+    (index ^ other).checked_ilog2().map_or(0, u64::from)
 }
 
 /// Whether all roots of the tree of `at` blocks must be here, in a log of `length` blocks. `None` if

@@ -30,6 +30,11 @@ impl Replicator {
         }
         shared.version += u64::from(!lost.is_empty() || !gained.is_empty());
         let moved = (before.fork, before.length) != (shared.view.fork, shared.view.length);
+        if before.fork != shared.view.fork || change.truncated.is_some() {
+            self.peers
+                .values_mut()
+                .for_each(|peer| peer.coming.lean_no_more());
+        }
         if moved {
             shared.demands.upgraded(&shared.view, &mut ended);
             shared.work += 1;

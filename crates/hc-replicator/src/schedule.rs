@@ -15,7 +15,7 @@ use crate::limits::{RANGES_PER_PASS, RUN, WANTS_PER_PASS};
 use crate::local::ManifestState;
 use crate::path;
 use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::shared::{Shared, Tie};
 use crate::timer::Timer;
 
 /// What somebody waits for.
@@ -145,39 +145,57 @@ fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, priority: u64
     let upgrade = should_upgrade(shared, peer)
         .then(|| upgrade_request(shared, peer))
         .flatten();
-    let block = block_request(shared, peer, index);
+    let block = block_request(shared, peer, index, priority);
     request(shared, peer, Some(block), priority, upgrade);
 }
 
 /// Asks one more peer for a block that our tree spans.
 pub(crate) fn request_copy(shared: &mut Shared, peer: &mut Peer, index: u64) {
-    let block = block_request(shared, peer, index);
+    let block = block_request(shared, peer, index, NORMAL);
     request(shared, peer, Some(block), NORMAL, None);
 }
 
-fn block_request(shared: &Shared, peer: &Peer, index: u64) -> BlockRequest {
+/// A block to ask for, and the block of another request that its answer will lean on.
+#[derive(Clone, Copy)]
+struct Block {
+    request: BlockRequest,
+    leans_on: Option<u64>,
+}
+
+/// What is urgent overtakes what was asked for before, the last first, and may lean on none of it.
+fn block_request(shared: &Shared, peer: &Peer, index: u64, priority: u64) -> Block {
     let length = shared
         .view
         .length
         .get()
         .min(peer.length(shared).unwrap_or(0));
-    let nodes = if shared.untied.contains(&index) {
-        path::path_to_root(index, length)
-    } else {
-        path::missing_nodes(&shared.view.blocks, index, length)
+    let tie = shared.untied.get(&index);
+    let stored = match tie {
+        Some(Tie::Roots) => path::path_to_root(index, length),
+        _ => path::missing_nodes(&shared.view.blocks, index, length),
     };
-    BlockRequest {
-        index: BlockIndex::new(index),
-        nodes,
+    let leans = (tie.is_none() && priority == NORMAL && stored > 0)
+        .then(|| path::nearest(peer.coming.blocks(), index))
+        .flatten()
+        .filter(|(nodes, _)| *nodes < stored);
+    Block {
+        request: BlockRequest {
+            index: BlockIndex::new(index),
+            nodes: leans.map_or(stored, |(nodes, _)| nodes),
+        },
+        leans_on: leans.map(|(_, other)| other),
     }
 }
 
 fn request_upgrade(shared: &mut Shared, peer: &mut Peer, block: Option<(u64, u64)>) {
     let upgrade = upgrade_request(shared, peer);
     let priority = block.map_or(NORMAL, |(_, priority)| priority);
-    let block = block.map(|(index, _)| BlockRequest {
-        index: BlockIndex::new(index),
-        nodes: 0,
+    let block = block.map(|(index, _)| Block {
+        request: BlockRequest {
+            index: BlockIndex::new(index),
+            nodes: 0,
+        },
+        leans_on: None,
     });
     request(shared, peer, block, priority, upgrade);
 }
@@ -194,17 +212,18 @@ fn upgrade_request(shared: &Shared, peer: &Peer) -> Option<UpgradeRequest> {
 fn request(
     shared: &mut Shared,
     peer: &mut Peer,
-    block: Option<BlockRequest>,
+    block: Option<Block>,
     priority: u64,
     upgrade: Option<UpgradeRequest>,
 ) {
     let fork = peer.remote.map_or(shared.view.fork, |remote| remote.fork);
     let manifest = shared.view.manifest == ManifestState::Unknown
         && peer.remote.is_some_and(|remote| remote.has_manifest);
-    let index = block.map(|block| block.index.get());
+    let index = block.map(|block| block.request.index.get());
     let sent = Sent {
         fork,
         block: index,
+        leans_on: block.and_then(|block| block.leans_on),
         upgrade: upgrade.map(|upgrade| upgrade.start),
         at: shared.now,
         filled: peer.free_window(&shared.config.window) == 1,
@@ -215,6 +234,7 @@ fn request(
     shared.under_way += 1;
     if let Some(index) = index {
         shared.flights.add(index, peer.id, id, shared.now);
+        peer.coming.asked(index);
         shared.taken.set(index);
         shared.demands.started(index);
     }
@@ -224,7 +244,7 @@ fn request(
         shared.timers.set(Timer::Upgrade, late);
     }
     let want = Wanted {
-        block,
+        block: block.map(|block| block.request),
         upgrade,
         manifest,
         hash: None,

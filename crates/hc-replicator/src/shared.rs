@@ -20,6 +20,15 @@ use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::timer::Timers;
 
+/// What the proof of a block may end at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// Nodes that are stored, going by the blocks that are here.
+    Stored,
+    /// Roots alone.
+    Roots,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) now: Time,
@@ -34,8 +43,8 @@ pub(crate) struct Shared {
     pub(crate) upgrading: Option<PeerId>,
     /// Whom the manifest alone was asked of.
     pub(crate) manifest_from: Option<PeerId>,
-    /// Blocks whose proof could not be tied to the tree: asked for with the whole path next time.
-    pub(crate) untied: BTreeSet<u64>,
+    /// Blocks whose proof could not be tied to the tree, and to what the next one has to be.
+    pub(crate) untied: BTreeMap<u64, Tie>,
     /// Requests under way to all peers.
     pub(crate) under_way: usize,
     /// Somebody on our side is, or was until a moment ago, interested.
@@ -74,7 +83,7 @@ impl Shared {
             flights: Flights::default(),
             upgrading: None,
             manifest_from: None,
-            untied: BTreeSet::new(),
+            untied: BTreeMap::new(),
             under_way: 0,
             active: false,
             work: 0,

@@ -9,9 +9,9 @@ use crate::error::Fault;
 use crate::inflight::{Answered, Sent};
 use crate::input::Reply;
 use crate::limits::REFUSALS;
-use crate::output::{Effect, Hangup, Notice};
-use crate::peer::{Applying, Peer, Task};
-use crate::shared::Shared;
+use crate::output::{Hangup, Notice};
+use crate::peer::{Applying, Peer};
+use crate::shared::{Shared, Tie};
 
 impl Peer {
     pub(crate) fn on_data(&mut self, shared: &mut Shared, data: Data) {
@@ -64,12 +64,13 @@ impl Peer {
         let task = Applying {
             block: block.map(|(index, _)| index),
             bytes: block.map_or(0, |(_, bytes)| bytes),
+            leans_on: sent.leans_on,
             upgrade: proof.upgrade.is_some(),
             elapsed: shared.now.since(sent.at),
         };
         self.applying += 1;
         shared.under_way += 1;
-        shared.run(self, Task::Apply(task), Effect::Apply { data: proof });
+        self.check(shared, task, proof);
     }
 
     /// Blocks that were not asked for, or the proof of a conflict. Neither is a fault.
@@ -86,6 +87,7 @@ impl Peer {
             let sent = Sent {
                 fork: proof.fork,
                 block: None,
+                leans_on: None,
                 upgrade: None,
                 at: shared.now,
                 filled: false,
@@ -137,12 +139,7 @@ impl Peer {
                 self.stats.invalid_data += 1;
                 self.fault(shared, Fault::BadData(*rejection));
             }
-            Reply::Stale => {
-                let again = |index: &u64| !task.upgrade && !shared.untied.insert(*index);
-                if let Some(index) = task.block.filter(again) {
-                    self.blocks.unset(index);
-                }
-            }
+            Reply::Stale => self.untied(shared, task),
             _ => {
                 self.shunned = true;
                 shared.notify(Notice::StorageFailed { peer: self.id });
@@ -153,10 +150,32 @@ impl Peer {
         }
     }
 
+    /// An answer did not tie to the tree: asked again, it has to lean on less.
+    fn untied(&mut self, shared: &mut Shared, task: &Applying) {
+        let Some(index) = task.block else { return };
+        if shared.view.blocks.get(index) {
+            self.coming.came(index);
+            return;
+        }
+        self.coming.failed(index);
+        if task.upgrade {
+            return;
+        }
+        let next = if task.leans_on.is_some() {
+            Tie::Stored
+        } else {
+            Tie::Roots
+        };
+        if shared.untied.insert(index, next) == Some(Tie::Roots) {
+            self.blocks.unset(index);
+        }
+    }
+
     fn stored(&mut self, shared: &mut Shared, task: &Applying) {
         self.dawdled &= !task.upgrade;
         let Some(index) = task.block else { return };
         shared.untied.remove(&index);
+        self.coming.came(index);
         self.pace.block(task.bytes);
         for stats in [&mut shared.stats, &mut self.stats] {
             stats.blocks_downloaded += 1;
@@ -188,6 +207,7 @@ impl Peer {
         }
         if let Some(index) = sent.block {
             shared.release(index, self.id);
+            self.will_not_give(shared, index);
         }
     }
 
@@ -204,6 +224,7 @@ impl Peer {
     fn refused_block(&mut self, shared: &mut Shared, index: u64) {
         self.blocks.unset(index);
         shared.release(index, self.id);
+        self.will_not_give(shared, index);
     }
 
     pub(crate) fn fault(&mut self, shared: &mut Shared, fault: Fault) {

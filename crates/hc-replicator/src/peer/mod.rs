@@ -4,6 +4,7 @@
 pub(crate) mod announce;
 mod data;
 pub(crate) mod have;
+mod lean;
 mod pace;
 pub(crate) mod serve;
 pub(crate) mod sync;
@@ -25,6 +26,7 @@ use crate::shared::Shared;
 use crate::stats::Stats;
 
 use announce::Backlog;
+use lean::Coming;
 use pace::Pace;
 use serve::Serving;
 use want::Asking;
@@ -59,8 +61,9 @@ pub(crate) struct Peer {
     pub(crate) told_full: Length,
     pub(crate) requests: Requests,
     pub(crate) tasks: BTreeMap<Ticket, Task>,
-    /// Answers of its that are being checked.
+    /// Answers of its that are being checked, or held back until they can be.
     pub(crate) applying: usize,
+    pub(crate) coming: Coming,
     pub(crate) pace: Pace,
     /// Where in a scattered range it is asked next: from, to.
     pub(crate) runs: BTreeMap<DemandId, (u64, u64)>,
@@ -96,6 +99,8 @@ pub(crate) enum Task {
 pub(crate) struct Applying {
     pub(crate) block: Option<u64>,
     pub(crate) bytes: u64,
+    /// Block of another answer without which this one ties to nothing.
+    pub(crate) leans_on: Option<u64>,
     pub(crate) upgrade: bool,
     pub(crate) elapsed: Duration,
 }
@@ -122,6 +127,7 @@ impl Peer {
             requests: Requests::default(),
             tasks: BTreeMap::new(),
             applying: 0,
+            coming: Coming::default(),
             pace: Pace::new(&config.window),
             runs: BTreeMap::new(),
             room: true,

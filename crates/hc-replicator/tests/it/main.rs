@@ -5,6 +5,7 @@ mod announce;
 mod download;
 mod forks;
 mod large;
+mod lean;
 mod log;
 mod model;
 mod pair;

@@ -8,7 +8,7 @@ use hc_protocol::Time;
 use hc_protocol::message::Message;
 use hc_replicator::{
     Config, Demand, DemandId, Effect, Hangup, Input, Notice, Outcome, Output, PeerId, PeerInfo,
-    Published, Replicator, Ticket,
+    Published, Replicator, Reply, Ticket,
 };
 
 use crate::log::Log;
@@ -34,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) sent: Vec<(PeerId, Message)>,
     pub(crate) record: bool,
     pub(crate) outputs: u64,
+    /// Answers that could not be tied to the tree.
+    pub(crate) stale: usize,
     applying: VecDeque<(Ticket, PeerId, Proof)>,
     gone: BTreeSet<PeerId>,
     wake: Option<Time>,
@@ -82,6 +84,7 @@ impl World {
             sent: Vec::new(),
             record: true,
             outputs: 0,
+            stale: 0,
             applying: VecDeque::new(),
             gone: BTreeSet::new(),
             wake: None,
@@ -247,7 +250,7 @@ impl World {
             Effect::Prove { fork, request } => log.prove(fork, &request),
             Effect::CheckUpgrade { fork, length } => {
                 let can = fork == log.head.fork() && log.has_roots(length);
-                hc_replicator::Reply::Upgradeable(can)
+                Reply::Upgradeable(can)
             }
             Effect::Apply { data } => {
                 if self.nodes[node].applying.is_empty() {
@@ -274,6 +277,10 @@ impl World {
             .unzip();
         let (change, replies) = owner.log.apply(proofs);
         let view = owner.log.view();
+        owner.stale += replies
+            .iter()
+            .filter(|reply| **reply == Reply::Stale)
+            .count();
         if !owner.applying.is_empty() {
             self.at(self.now.after(self.apply_delay), Event::Apply { node });
         }
