@@ -18,7 +18,7 @@ pub struct Change {
     pub(crate) base: (Fork, Length),
     /// Blocks and nodes at and above this length are deleted first.
     pub(crate) truncate: Option<Length>,
-    /// Nodes to store, in the order of their index.
+    /// Nodes to store, in the order of their index: hash and size are both vouched for.
     pub(crate) nodes: Vec<Node>,
     /// Blocks to store, whose leaves are among the verified nodes.
     pub(crate) blocks: Vec<(BlockIndex, Bytes)>,

@@ -3,7 +3,8 @@
 //! Owns the search for the common ancestor, from a signed head of the new fork down to the first block
 //! that differs. Knows nothing of who is asked, or of where nodes are stored.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -12,7 +13,7 @@ use super::{Proof, Remote};
 use crate::error::ProofError;
 use crate::manifest::Manifest;
 use crate::walk::node_at;
-use crate::{Authority, Change, Fork, Head, Length, Node, NodeIndex, Verifier};
+use crate::{Authority, ByteLength, Change, Fork, Head, Length, Node, NodeIndex, Verifier};
 
 /// What to ask for next: the hash of the leaf of any of these blocks, with this many nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +36,7 @@ pub struct Reorg {
     head: Head,
     manifest: Option<Manifest>,
     learned: Option<Verifier>,
-    /// All nodes of the new fork that are known to be authentic.
-    nodes: BTreeMap<NodeIndex, Node>,
+    nodes: Nodes,
     /// Nodes to compare with those stored.
     expected: Vec<NodeIndex>,
     search: Search,
@@ -50,6 +50,54 @@ enum Search {
     Under(Node),
     /// The forks have this many blocks in common.
     Found(Length),
+}
+
+/// All nodes of the new fork that are known to be authentic.
+#[derive(Debug, Clone, Default)]
+struct Nodes {
+    all: BTreeMap<NodeIndex, Node>,
+    /// Those of them whose sizes are not: good to compare, but not to store.
+    loose: BTreeSet<NodeIndex>,
+}
+
+impl Nodes {
+    fn extend(&mut self, loose: Vec<Node>, sure: Vec<Node>) {
+        for node in loose {
+            if let Entry::Vacant(place) = self.all.entry(node.index) {
+                place.insert(node);
+                self.loose.insert(node.index);
+            }
+        }
+        for node in sure {
+            self.all.insert(node.index, node);
+            self.loose.remove(&node.index);
+        }
+    }
+
+    /// A loose node that is stored here has the size that it has here, and its sibling what is left.
+    fn settle(&mut self, stored: Node) {
+        let claimed = self.all.get(&stored.index).copied();
+        let same = claimed.filter(|node| node.hash == stored.hash);
+        let sibling = stored.index.sibling().and_then(|at| self.all.get_mut(&at));
+        let (Some(claimed), Some(sibling)) = (same, sibling) else {
+            return;
+        };
+        if !self.loose.contains(&stored.index) || !self.loose.contains(&sibling.index) {
+            return;
+        }
+        let sum = claimed.size.get().saturating_add(sibling.size.get());
+        if let Some(left) = sum.checked_sub(stored.size.get()) {
+            sibling.size = ByteLength::new(left);
+            self.loose.remove(&sibling.index);
+            self.loose.remove(&stored.index);
+            self.all.insert(stored.index, stored);
+        }
+    }
+
+    fn into_sure(mut self) -> Vec<Node> {
+        self.all.retain(|index, _| !self.loose.contains(index));
+        self.all.into_values().collect()
+    }
 }
 
 impl Reorg {
@@ -70,21 +118,18 @@ impl Reorg {
                 learned,
                 ..
             },
-            given,
-            hashed,
+            loose,
+            sure,
         ) = whole(proof, authority)?;
-        let nodes: BTreeMap<_, _> = given
-            .into_iter()
-            .chain(hashed)
-            .map(|node| (node.index, node))
-            .collect();
+        let mut nodes = Nodes::default();
+        nodes.extend(loose, sure);
         Ok(Self {
             base: (head.fork, head.length),
             manifest: learned
                 .as_ref()
                 .and_then(|verifier| verifier.manifest().cloned()),
             learned,
-            expected: nodes.keys().copied().collect(),
+            expected: nodes.all.keys().copied().collect(),
             nodes,
             search: if head.length == Length::ZERO {
                 Search::Found(Length::ZERO)
@@ -124,10 +169,15 @@ impl Reorg {
                 let stored = node_at(stored, place, index).map(|node| node.hash);
                 (
                     index,
-                    stored == self.nodes.get(&index).map(|node| node.hash),
+                    stored == self.nodes.all.get(&index).map(|node| node.hash),
                 )
             })
             .collect();
+        for (place, &index) in self.expected.iter().enumerate() {
+            if let Some(stored) = node_at(stored, place, index) {
+                self.nodes.settle(stored);
+            }
+        }
         let is_same = |node: &Node| same.get(&node.index).copied().unwrap_or_default();
         if let Search::Roots = self.search {
             let first = self.head.roots.iter().find(|root| !is_same(root));
@@ -160,29 +210,25 @@ impl Reorg {
             .transpose()?
             .flatten()
             .ok_or(ProofError::Empty)?;
-        let index = path.top().index;
+        let top = path.top().node;
+        let index = top.index;
         let Search::Under(node) = self.search else {
             return Err(ProofError::NotWanted { index });
         };
-        if node.index != index || path.given.is_empty() {
+        if node.index != index || path.loose.is_empty() && path.sure.is_empty() {
             return Err(ProofError::NotWanted { index });
         }
-        if node.hash != path.top().hash {
+        if node.hash != top.hash {
             return Err(ProofError::Checksum { index });
         }
         self.expected = path
-            .given
+            .loose
             .iter()
-            .chain(&path.hashed)
+            .chain(&path.sure)
             .map(|node| node.index)
             .collect();
         self.expected.sort_unstable();
-        self.nodes.extend(
-            path.given
-                .into_iter()
-                .chain(path.hashed)
-                .map(|node| (node.index, node)),
-        );
+        self.nodes.extend(path.loose, path.sure);
         Ok(())
     }
 
@@ -218,7 +264,7 @@ impl Reorg {
         Some(Change {
             base: self.base,
             truncate: Some(ancestors.min(self.base.1)),
-            nodes: self.nodes.into_values().collect(),
+            nodes: self.nodes.into_sure(),
             blocks: Vec::new(),
             head: Some(self.head),
             manifest: self.manifest,
@@ -234,7 +280,7 @@ impl Reorg {
                 self.search = Search::Found(first);
                 return;
             }
-            let child = |index: Option<NodeIndex>| self.nodes.get(&index?).copied();
+            let child = |index: Option<NodeIndex>| self.nodes.all.get(&index?).copied();
             let children = (child(at.index.left_child()), child(at.index.right_child()));
             let (Some(left), Some(right)) = children else {
                 break;

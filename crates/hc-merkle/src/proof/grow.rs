@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::UpgradeProof;
+use super::path::Top;
 use crate::error::ProofError;
 use crate::flat::growth;
 use crate::limits::MAX_LENGTH;
@@ -19,10 +20,11 @@ pub(super) struct Grown {
     pub(super) asked: Head,
     /// The head at the length that is signed, with the signature.
     pub(super) head: Head,
-    /// Nodes as the proof has them.
-    pub(super) given: Vec<Node>,
-    /// Nodes that were hashed here.
-    pub(super) hashed: Vec<Node>,
+    /// Two nodes of the proof that are siblings: authentic as those of a [`Path`](super::path::Path),
+    /// but for the size of each by itself.
+    pub(super) loose: Vec<Node>,
+    /// All other nodes, authentic once the head is.
+    pub(super) sure: Vec<Node>,
     /// Whether the node that was to join is part of the tree now.
     pub(super) joined: bool,
 }
@@ -33,7 +35,7 @@ pub(super) fn grow(
     head: &Head,
     fork: Fork,
     upgrade: UpgradeProof,
-    joining: Option<Node>,
+    joining: Option<Top>,
     prologue: Option<&Prologue>,
 ) -> Result<Grown, ProofError> {
     let to = target_length(&upgrade)?;
@@ -49,18 +51,18 @@ pub(super) fn grow(
     let mut joining = joining;
     let joins = joining.is_some();
     for index in growth(upgrade.start, to) {
-        if let Some(node) = joining.take_if(|node| node.index == index) {
-            tree.push(node)?;
+        if let Some(Top { node, is_sure }) = joining.take_if(|top| top.node.index == index) {
+            let size = if is_sure { Size::Hashed } else { Size::Claimed };
+            tree.push(node, size)?;
             continue;
         }
         let node = nodes.next().filter(|node| node.index == index);
         let node = node.ok_or(ProofError::ExpectedNode { index })?;
-        tree.given.push(node);
-        tree.push(node)?;
+        tree.push(node, Size::Claimed)?;
     }
     unexpected(nodes.next())?;
 
-    let asked = Head::new(fork, to, tree.roots.clone())?;
+    let asked = Head::new(fork, to, tree.roots())?;
     if prologue.is_some_and(|known| known.length == to && known.hash != asked.tree_hash()) {
         return Err(ProofError::Prologue);
     }
@@ -76,19 +78,19 @@ pub(super) fn grow(
     for index in growth(to, end) {
         let node = nodes.next().filter(|node| node.index == index);
         let node = node.ok_or(ProofError::ExpectedNode { index })?;
-        tree.given.push(node);
-        tree.push(node)?;
+        tree.push(node, Size::Claimed)?;
     }
     unexpected(nodes.next())?;
 
-    let mut head = Head::new(fork, end, tree.roots)?;
+    let mut head = Head::new(fork, end, tree.roots())?;
     head.signature = Some(upgrade.signature).filter(|signature| !signature.is_empty());
     let joined = joins && joining.is_none();
+    let (sure, loose) = tree.into_nodes();
     Ok(Grown {
         asked,
         head,
-        given: tree.given,
-        hashed: tree.hashed,
+        loose,
+        sure,
         joined,
     })
 }
@@ -109,29 +111,71 @@ fn unexpected(node: Option<Node>) -> Result<(), ProofError> {
     }
 }
 
+/// A tree under way.
 struct Growing {
-    roots: Vec<Node>,
-    given: Vec<Node>,
-    hashed: Vec<Node>,
+    roots: Vec<(Node, Size)>,
+    loose: Vec<Node>,
+    sure: Vec<Node>,
+}
+
+/// What is known of the size of a node, once the head is authentic.
+///
+/// The hash of a parent covers the sum of the sizes below it: the sibling of what is known is known as
+/// well. Only where two nodes of the proof meet is neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    /// It is a root of the tree that grows: known, and stored.
+    Stored,
+    /// A hash covers it.
+    Hashed,
+    /// The proof says so.
+    Claimed,
 }
 
 impl Growing {
     fn new(head: &Head) -> Self {
         Self {
-            roots: head.roots.clone(),
-            given: Vec::new(),
-            hashed: Vec::new(),
+            roots: head
+                .roots
+                .iter()
+                .map(|root| (*root, Size::Stored))
+                .collect(),
+            loose: Vec::new(),
+            sure: Vec::new(),
         }
     }
 
-    fn push(&mut self, node: Node) -> Result<(), ProofError> {
-        let mut node = node;
-        while let Some(left) = self.roots.pop_if(|left| siblings(left.index, node.index)) {
+    fn push(&mut self, node: Node, size: Size) -> Result<(), ProofError> {
+        let (mut node, mut size) = (node, size);
+        while let Some((left, left_size)) = self
+            .roots
+            .pop_if(|(left, _)| siblings(left.index, node.index))
+        {
+            let is_loose = (left_size, size) == (Size::Claimed, Size::Claimed);
+            let below = if is_loose {
+                &mut self.loose
+            } else {
+                &mut self.sure
+            };
+            below.extend(Some(left).filter(|_| left_size != Size::Stored));
+            below.push(node);
             node = hash::parent_node(&left, &node).ok_or(ProofError::TooManyBytes)?;
-            self.hashed.push(node);
+            size = Size::Hashed;
         }
-        self.roots.push(node);
+        self.roots.push((node, size));
         Ok(())
+    }
+
+    fn roots(&self) -> Vec<Node> {
+        self.roots.iter().map(|(root, _)| *root).collect()
+    }
+
+    /// What is authentic once the head is, whose hash covers the sizes of its roots.
+    fn into_nodes(self) -> (Vec<Node>, Vec<Node>) {
+        let mut sure = self.sure;
+        let new = self.roots.iter().filter(|(_, size)| *size != Size::Stored);
+        sure.extend(new.map(|(root, _)| *root));
+        (sure, self.loose)
     }
 }
 

@@ -16,50 +16,61 @@ pub(super) struct Path {
     top: Node,
     siblings: vec::IntoIter<Node>,
     /// The top of another path that joins this one.
-    joining: Option<Node>,
-    /// Nodes below the top as the proof has them: their sizes are not authentic, only the sums are.
-    pub(super) given: Vec<Node>,
-    /// Nodes below the top that were hashed here.
-    pub(super) hashed: Vec<Node>,
-    /// Whether the top itself was hashed here.
-    pub(super) is_hashed: bool,
+    joining: Option<Top>,
+    /// The first two nodes of a path that does not begin with a block. Their hashes are authentic once
+    /// the top is, and the sum of their sizes; each size by itself is not.
+    pub(super) loose: Vec<Node>,
+    /// All other nodes below the top, authentic once that is: hashed here, or the sibling of such a
+    /// one, whose size is what the sum leaves.
+    pub(super) sure: Vec<Node>,
+    /// As in [`Top`].
+    is_sure: bool,
+}
+
+/// Where a path has come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Top {
+    pub(super) node: Node,
+    /// Whether its size is authentic once its hash is: it was hashed here.
+    pub(super) is_sure: bool,
 }
 
 impl Path {
     /// The path of a leaf whose block is at hand.
-    pub(super) fn of_leaf(leaf: Node, siblings: Vec<Node>, joining: Option<Node>) -> Self {
-        let given = Vec::with_capacity(siblings.len() + 1);
-        let hashed = Vec::with_capacity(siblings.len() + 1);
+    pub(super) fn of_leaf(leaf: Node, siblings: Vec<Node>, joining: Option<Top>) -> Self {
+        let sure = Vec::with_capacity(2 * siblings.len() + 2);
         let siblings = siblings.into_iter();
         Self {
             top: leaf,
             siblings,
             joining,
-            given,
-            hashed,
-            is_hashed: true,
+            loose: Vec::new(),
+            sure,
+            is_sure: true,
         }
     }
 
     /// The path of the first of `nodes`.
-    pub(super) fn of_first(nodes: Vec<Node>, joining: Option<Node>) -> Option<Self> {
-        let given = Vec::with_capacity(nodes.len() + 1);
-        let hashed = Vec::with_capacity(nodes.len());
+    pub(super) fn of_first(nodes: Vec<Node>, joining: Option<Top>) -> Option<Self> {
+        let sure = Vec::with_capacity(2 * nodes.len());
         let mut siblings = nodes.into_iter();
         let top = siblings.next()?;
         Some(Self {
             top,
             siblings,
             joining,
-            given,
-            hashed,
-            is_hashed: false,
+            loose: Vec::new(),
+            sure,
+            is_sure: false,
         })
     }
 
     /// The node that was reached.
-    pub(super) fn top(&self) -> Node {
-        self.top
+    pub(super) fn top(&self) -> Top {
+        Top {
+            node: self.top,
+            is_sure: self.is_sure,
+        }
     }
 
     /// The next sibling, if any are left.
@@ -68,23 +79,26 @@ impl Path {
             return Ok(None);
         }
         let index = self.top.index.sibling().ok_or(ProofError::OutOfTree)?;
-        let sibling = match self.joining.take_if(|node| node.index == index) {
-            Some(joining) => Some(joining),
+        let sibling = match self.joining.take_if(|top| top.node.index == index) {
+            Some(joining) => {
+                // The hash to come covers the sum: what is known of one is known of both.
+                self.is_sure |= joining.is_sure;
+                Some(joining.node)
+            }
             None => self.siblings.next().filter(|node| node.index == index),
         };
         sibling.map(Some).ok_or(ProofError::ExpectedNode { index })
     }
 
     fn rise(&mut self, sibling: Node, parent: Node) {
-        let below = if self.is_hashed {
-            &mut self.hashed
+        let below = if self.is_sure {
+            &mut self.sure
         } else {
-            &mut self.given
+            &mut self.loose
         };
-        below.push(self.top);
-        self.given.push(sibling);
+        below.extend([self.top, sibling]);
         self.top = parent;
-        self.is_hashed = true;
+        self.is_sure = true;
     }
 }
 

@@ -5,13 +5,12 @@
 //! Knows nothing of where they are stored, or of who sent a proof.
 
 use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::grow::{Grown, grow};
-use super::path::{Path, climb};
+use super::path::{Path, Top, climb};
 use super::{Proof, UpgradeProof};
 use crate::error::ProofError;
 use crate::manifest::Manifest;
@@ -43,7 +42,8 @@ pub struct Remote {
     /// The head that is signed.
     pub head: Head,
     /// The head at the length that was asked for, unsigned: what to compare to find that one length
-    /// was signed twice.
+    /// was signed twice. Compare the hashes of its roots, and not its own, as where more was signed
+    /// than was asked for the sizes of its last root and of the node after that are only known together.
     pub asked: Head,
     /// Who may sign, where only the key was known before.
     pub learned: Option<Verifier>,
@@ -60,7 +60,8 @@ impl Remote {
     }
 }
 
-/// Verifies a proof that starts from nothing: what it claims, then the nodes given and hashed.
+/// Verifies a proof that starts from nothing: what it claims, then its nodes that are loose (see
+/// [`Path::loose`]) and those that are sure.
 pub(super) fn whole(
     proof: Proof,
     authority: &Authority,
@@ -85,21 +86,15 @@ pub(super) fn whole(
         top,
         manifest,
     )?;
-    let (mut given, mut hashed) = (grown.given, grown.hashed);
+    let (mut loose, mut sure) = (grown.loose, grown.sure);
     if let Some(path) = path {
         if !grown.joined {
             return Err(ProofError::Unconnected {
-                index: path.top().index,
+                index: path.top().node.index,
             });
         }
-        let nodes = if path.is_hashed {
-            &mut hashed
-        } else {
-            &mut given
-        };
-        nodes.push(path.top());
-        given.extend(path.given);
-        hashed.extend(path.hashed);
+        loose.extend(path.loose);
+        sure.extend(path.sure);
     }
     Ok((
         Remote {
@@ -107,8 +102,8 @@ pub(super) fn whole(
             asked: grown.asked,
             learned,
         },
-        given,
-        hashed,
+        loose,
+        sure,
     ))
 }
 
@@ -162,18 +157,12 @@ pub struct Confirmed {
 /// A proof that is hashed, and signed if it moves the head.
 #[derive(Debug)]
 struct Item {
-    given: Vec<Node>,
-    hashed: Vec<Node>,
+    loose: Vec<Node>,
+    sure: Vec<Node>,
     block: Option<(BlockIndex, Bytes)>,
     /// The top of the path, unless it became part of a signed tree.
     top: Option<Top>,
     upgrade: Option<Upgrade>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Top {
-    node: Node,
-    is_hashed: bool,
 }
 
 #[derive(Debug)]
@@ -281,8 +270,8 @@ pub(super) fn paths(proofs: &mut [Proof]) -> Vec<Result<Option<Path>, ProofError
     climb(&mut paths);
     for (path, seek) in paths.iter_mut().zip(sought) {
         if let (Ok(Some(path)), Some(seek)) = (path, seek) {
-            path.given.extend(seek.given);
-            path.hashed.extend(seek.hashed);
+            path.loose.extend(seek.loose);
+            path.sure.extend(seek.sure);
         }
     }
     paths
@@ -318,7 +307,7 @@ fn main_path(
     };
     let index = hash.index;
     let path = Path::of_first(core::mem::take(&mut hash.nodes), joining)
-        .filter(|path| path.top().index == index)
+        .filter(|path| path.top().node.index == index)
         .ok_or(ProofError::ExpectedNode { index });
     (path.map(Some), seek)
 }
@@ -338,19 +327,11 @@ impl Judge {
             });
         }
         let block = proof.block.map(|block| (block.index, block.value));
-        let (given, hashed, top) = match path {
-            Some(path) => {
-                let top = Top {
-                    node: path.top(),
-                    is_hashed: path.is_hashed,
-                };
-                (path.given, path.hashed, Some(top))
-            }
-            None => (Vec::new(), Vec::new(), None),
-        };
+        let top = path.as_ref().map(Path::top);
+        let (loose, sure) = path.map_or_else(Default::default, |path| (path.loose, path.sure));
         let mut item = Item {
-            given,
-            hashed,
+            loose,
+            sure,
             block,
             top,
             upgrade: None,
@@ -380,18 +361,11 @@ impl Judge {
                 theirs: upgrade.start,
             });
         }
-        let top = item.top.map(|top| top.node);
+        let top = item.top;
         let (grown, verifier) = signed(&self.head, &self.authority, fork, upgrade, top, manifest)?;
-        if let Some(top) = item.top.take_if(|_| grown.joined) {
-            let nodes = if top.is_hashed {
-                &mut item.hashed
-            } else {
-                &mut item.given
-            };
-            nodes.push(top.node);
-        }
-        item.given.extend(grown.given);
-        item.hashed.extend(grown.hashed);
+        item.top = top.filter(|_| !grown.joined);
+        item.loose.extend(grown.loose);
+        item.sure.extend(grown.sure);
         item.upgrade = Some(Upgrade {
             from,
             head: grown.head.clone(),
@@ -421,7 +395,7 @@ pub(super) fn signed(
     authority: &Authority,
     fork: Fork,
     upgrade: UpgradeProof,
-    joining: Option<Node>,
+    joining: Option<Top>,
     manifest: Option<&Manifest>,
 ) -> Result<(Grown, Option<Verifier>), ProofError> {
     let verifier = authority.resolve(manifest)?;
@@ -440,8 +414,11 @@ struct Merged {
     head: Option<Head>,
     /// Nodes that were authentic before: stored ones and roots.
     known: BTreeMap<NodeIndex, Node>,
-    /// Nodes of proofs that held, and whether they were hashed here.
-    nodes: BTreeMap<NodeIndex, (Node, bool)>,
+    /// Nodes of proofs that held.
+    nodes: BTreeMap<NodeIndex, Node>,
+    /// Hashes of nodes of proofs that held whose sizes are not sure: paths may end there, but they are
+    /// not stored. A wrong size would lead seeks astray, and spoil the proofs that it goes into.
+    loose: BTreeMap<NodeIndex, Hash>,
     blocks: BTreeMap<BlockIndex, Bytes>,
 }
 
@@ -461,6 +438,7 @@ impl Merged {
             head: None,
             known,
             nodes: BTreeMap::new(),
+            loose: BTreeMap::new(),
             blocks: BTreeMap::new(),
         }
     }
@@ -478,24 +456,13 @@ impl Merged {
             });
         }
         if let Some(top) = item.top {
-            let index = top.node.index;
-            let new = self.nodes.get(&index).map(|(node, _)| node);
-            let known = new.or_else(|| self.known.get(&index));
-            let known = known.ok_or(ProofError::Unconnected { index })?;
-            if known.hash != top.node.hash {
-                return Err(ProofError::Checksum { index });
-            }
-            // The hash of a parent covers the sum of the sizes under it, so what was hashed here is
-            // right where a size that once came along unchecked is not.
-            if top.is_hashed && known.size != top.node.size {
-                self.put(top.node, true);
-            }
+            self.tie(top)?;
         }
-        for node in item.given {
-            self.put(node, false);
+        for node in item.loose {
+            self.loose.insert(node.index, node.hash);
         }
-        for node in item.hashed {
-            self.put(node, true);
+        for node in item.sure {
+            self.nodes.insert(node.index, node);
         }
         self.blocks.extend(item.block);
         if let Some(upgrade) = item.upgrade {
@@ -504,24 +471,26 @@ impl Merged {
         Ok(())
     }
 
-    /// Notes a node of a proof that holds. What was hashed here goes over what was given.
-    fn put(&mut self, node: Node, is_hashed: bool) {
-        match self.nodes.entry(node.index) {
-            Entry::Vacant(place) => {
-                place.insert((node, is_hashed));
-            }
-            Entry::Occupied(mut place) if is_hashed => {
-                place.insert((node, true));
-            }
-            Entry::Occupied(_) => {}
+    /// Compares the top of a path with what is known, and notes it where less was known of it.
+    fn tie(&mut self, Top { node, is_sure }: Top) -> Result<(), ProofError> {
+        let index = node.index;
+        let known = self.nodes.get(&index).or_else(|| self.known.get(&index));
+        let hash = known.map(|known| known.hash);
+        let hash = hash.or_else(|| self.loose.get(&index).copied());
+        if hash.ok_or(ProofError::Unconnected { index })? != node.hash {
+            return Err(ProofError::Checksum { index });
         }
+        if is_sure && known != Some(&node) {
+            self.nodes.insert(index, node);
+        }
+        Ok(())
     }
 
     fn finish(self, manifest: Option<Manifest>) -> Change {
         Change {
             base: (self.base.fork, self.base.length),
             truncate: None,
-            nodes: self.nodes.into_values().map(|(node, _)| node).collect(),
+            nodes: self.nodes.into_values().collect(),
             blocks: self.blocks.into_iter().collect(),
             head: self.head,
             manifest,

@@ -7,7 +7,7 @@ use hc_merkle::proof::{
     UpgradeProof, UpgradeRequest,
 };
 use hc_merkle::{
-    Authority, Change, CoreKey, Fork, Hash, Length, Missing, Node, NodeIndex, ProofError,
+    Authority, Change, CoreKey, Fork, Hash, Length, Missing, Node, NodeIndex, ProofError, PublicKey,
 };
 use proptest::prelude::*;
 
@@ -261,6 +261,86 @@ fn a_size_that_came_along_unchecked_is_put_right_by_a_path_that_ends_there() {
     );
     store.commit(&confirmed.change.unwrap());
     assert_eq!(store.nodes[&index], right);
+}
+
+/// Moves a byte from the size of one node to that of another.
+fn shift(nodes: &mut [Node], from: usize, to: usize) {
+    nodes[from].size = (nodes[from].size.get() - 1).into();
+    nodes[to].size = (nodes[to].size.get() + 1).into();
+}
+
+/// What is stored is what the source has.
+fn assert_right(store: &Store, source: &Source) {
+    for (index, node) in &store.nodes {
+        assert_eq!(source.store.nodes.get(index), Some(node));
+    }
+}
+
+#[test]
+fn sizes_that_are_only_known_together_do_not_go_over_stored_ones() {
+    let source = Source::made(&[(0..16, 'a')], 0);
+    let mut store = upgraded(&source);
+    let block = block_proof(&source, &store, 5);
+    for (first, nodes) in [(10, 4), (5, 3), (3, 2)] {
+        let mut proof = source.answer(&hash_request(first, nodes)).unwrap();
+        shift(&mut proof.hash.as_mut().unwrap().nodes, 0, 1);
+        for order in [[&block, &proof], [&proof, &block]] {
+            let proofs = order.map(Clone::clone).to_vec();
+            let confirmed = confirm(&store, &source.authority(), proofs);
+            assert_eq!(confirmed.outcomes, [Ok(()), Ok(())], "nothing tells");
+            store.commit(&confirmed.change.unwrap());
+            assert_right(&store, &source);
+        }
+    }
+    let seek = Proof {
+        seek: Some(SeekProof {
+            bytes: 0.into(),
+            nodes: {
+                let mut proof = source.answer(&hash_request(8, 4)).unwrap();
+                let mut nodes = proof.hash.take().unwrap().nodes;
+                shift(&mut nodes, 0, 1);
+                nodes
+            },
+        }),
+        ..Proof::default()
+    };
+    let confirmed = confirm(&store, &source.authority(), vec![seek]);
+    assert_eq!(confirmed.outcomes, [Ok(())]);
+    store.commit(&confirmed.change.unwrap());
+    assert_right(&store, &source);
+}
+
+#[test]
+fn an_upgrade_past_what_was_asked_stores_no_size_that_is_only_known_with_another() {
+    let source = Source::made(&[(0..16, 'a')], 0);
+    for (start, length) in [(0, 3), (0, 5), (0, 12), (2, 1), (4, 9), (5, 6)] {
+        let mut store = Store::empty();
+        if start > 0 {
+            let short = Source::made(&[(0..start, 'a')], 0);
+            store = upgraded(&short);
+        }
+        let honest = upgrade(&source, start, length, None);
+        let change = confirm(&store, &source.authority(), vec![honest.clone()]).change;
+        let mut honestly = store.clone();
+        honestly.commit(&change.unwrap());
+        let mut proof = honest;
+        let upgrade = proof.upgrade.as_mut().unwrap();
+        if let (Some(last), Some(next)) = (
+            upgrade.nodes.last_mut(),
+            upgrade.additional_nodes.first_mut(),
+        ) {
+            last.size = (last.size.get() - 1).into();
+            next.size = (next.size.get() + 1).into();
+        }
+        let confirmed = confirm(&store, &source.authority(), vec![proof]);
+        if let Some(change) = confirmed.change {
+            store.commit(&change);
+            assert_right(&store, &source);
+            assert_eq!(store.nodes, honestly.nodes);
+            assert_eq!(store.head.length(), Length::new(16));
+        }
+        assert_right(&honestly, &source);
+    }
 }
 
 #[test]

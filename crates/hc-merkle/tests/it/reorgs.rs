@@ -2,11 +2,11 @@
 //! blocks, and takes nothing that was tampered with.
 
 use hc_merkle::proof::{Proof, Reorg};
-use hc_merkle::{Fork, Length, ProofError};
+use hc_merkle::{Fork, Length, NodeIndex, ProofError, max_missing_nodes};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::plan::{hash_request, whole};
+use crate::plan::{block_request, hash_request, whole};
 use crate::sources::{Source, all, decode};
 use crate::store::Store;
 use crate::vectors::{bytes, list, load, uint};
@@ -144,6 +144,24 @@ fn an_earlier_fork_is_not_followed() {
     assert_eq!(taken.err(), Some(ProofError::OtherFork { ours, theirs }));
 }
 
+#[test]
+fn sizes_that_are_only_known_together_are_taken_from_the_store() {
+    let before = Source::made(&[(0..7, 'a'), (7..8, 'b')], 0);
+    let after = Source::made(&[(0..7, 'a'), (7..8, 'c')], 1);
+    let asked = after.answer(&whole(&after)).unwrap();
+    let mut store = before.store.clone();
+    let mut reorg = Reorg::new(&store.head, asked, &after.authority()).unwrap();
+    let wanted = reorg.compare(&store.read(reorg.expected())).unwrap();
+    let mut answer = after.answer(&hash_request(14, wanted.nodes)).unwrap();
+    let nodes = &mut answer.hash.as_mut().unwrap().nodes;
+    nodes[0].size = (nodes[0].size.get() + 1).into();
+    nodes[1].size = (nodes[1].size.get() - 1).into();
+    reorg.update(answer).unwrap();
+    assert_eq!(reorg.compare(&store.read(reorg.expected())), None);
+    store.commit(&reorg.finish().unwrap());
+    assert_eq!(store.nodes, after.store.nodes);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -173,5 +191,12 @@ proptest! {
             prop_assert_eq!(after.store.nodes.get(index), Some(node));
         }
         prop_assert_eq!(store.blocks.len() as u64, shared);
+        // What was kept can still be proven to others.
+        let kept = Source { store, key: after.key, manifest: after.manifest.clone() };
+        for index in 0..shared {
+            let nodes = max_missing_nodes(after.store.head.length(), NodeIndex::new(2 * index));
+            let request = block_request(index, nodes);
+            prop_assert_eq!(kept.answer(&request), after.answer(&request));
+        }
     }
 }
