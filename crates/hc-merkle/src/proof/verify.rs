@@ -379,13 +379,23 @@ impl Judge {
 
     /// A manifest without an upgrade: all there is to know of a log without blocks.
     fn manifest(&mut self, item: &Item, manifest: Option<&Manifest>) -> Result<(), ProofError> {
-        if let (Some(_), Authority::KeyOnly(_)) = (manifest, &self.authority) {
-            let verifier = self.authority.resolve(manifest)?.into_owned();
-            self.authority = verifier.into();
-        } else if item.top.is_none() && manifest.is_none() {
-            return Err(ProofError::Empty);
+        let proves = match (manifest, &self.authority) {
+            (Some(_), Authority::KeyOnly(_)) => {
+                let verifier = self.authority.resolve(manifest)?.into_owned();
+                // Anyone can say of any key that it is a public key; only a signature shows it.
+                let is_bound = !verifier.is_compat();
+                if is_bound {
+                    self.authority = verifier.into();
+                }
+                is_bound
+            }
+            (manifest, _) => manifest.is_some(),
+        };
+        if proves || item.top.is_some() {
+            Ok(())
+        } else {
+            Err(ProofError::Empty)
         }
-        Ok(())
     }
 }
 

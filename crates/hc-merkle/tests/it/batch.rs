@@ -2,6 +2,7 @@
 //! changed in any way is refused or says the same.
 
 use bytes::Bytes;
+use hc_merkle::manifest::Manifest;
 use hc_merkle::proof::{
     Batch, BlockProof, Confirmed, HashProof, Proof, Remote, Reorg, Request, SeekProof,
     UpgradeProof, UpgradeRequest,
@@ -341,6 +342,22 @@ fn an_upgrade_past_what_was_asked_stores_no_size_that_is_only_known_with_another
         }
         assert_right(&honestly, &source);
     }
+}
+
+#[test]
+fn a_manifest_alone_does_not_make_a_key_a_public_key() {
+    let source = Source::made(&[(0..9, 'a')], 0);
+    let claim = Manifest::single(PublicKey(*source.key.as_bytes()));
+    let claim = Proof {
+        manifest: Some(claim),
+        ..Proof::default()
+    };
+    let mut honest = upgrade(&source, 0, 9, None);
+    honest.manifest = source.manifest.clone();
+    let confirmed = confirm(&Store::empty(), &source.key.into(), vec![claim, honest]);
+    assert_eq!(confirmed.outcomes, [Err(ProofError::Empty), Ok(())]);
+    let learned = confirmed.learned.unwrap();
+    assert_eq!(learned.manifest(), source.manifest.as_ref());
 }
 
 #[test]
