@@ -13,7 +13,7 @@ use super::grow::{Grown, grow};
 use super::path::{Path, Top, climb};
 use super::{Proof, UpgradeProof};
 use crate::error::ProofError;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Prologue};
 use crate::{
     Authority, BlockIndex, ByteLength, Change, Fork, Hash, Head, Length, Node, NodeIndex, Verifier,
     hash,
@@ -409,8 +409,13 @@ pub(super) fn signed(
     manifest: Option<&Manifest>,
 ) -> Result<(Grown, Option<Verifier>), ProofError> {
     let verifier = authority.resolve(manifest)?;
-    let grown = grow(head, fork, upgrade, joining, verifier.prologue())?;
+    let mut grown = grow(head, fork, upgrade, joining, verifier.prologue())?;
     verifier.verify(&grown.head)?;
+    let needs_none = |prologue: &Prologue| grown.head.length <= prologue.length;
+    if verifier.prologue().is_some_and(needs_none) {
+        // Nobody has looked at it, so it is not kept.
+        grown.head.signature = None;
+    }
     let learned = authority
         .verifier()
         .is_none()

@@ -2,13 +2,14 @@
 //! changed in any way is refused or says the same.
 
 use bytes::Bytes;
-use hc_merkle::manifest::Manifest;
+use hc_merkle::manifest::{Manifest, Prologue};
 use hc_merkle::proof::{
     Batch, BlockProof, Confirmed, HashProof, Proof, Remote, Reorg, Request, SeekProof,
     UpgradeProof, UpgradeRequest,
 };
 use hc_merkle::{
-    Authority, Change, CoreKey, Fork, Hash, Length, Missing, Node, NodeIndex, ProofError, PublicKey,
+    Authority, Change, CoreKey, Fork, Hash, Length, Missing, Node, NodeIndex, ProofError,
+    PublicKey, Verifier,
 };
 use proptest::prelude::*;
 
@@ -358,6 +359,22 @@ fn a_manifest_alone_does_not_make_a_key_a_public_key() {
     assert_eq!(confirmed.outcomes, [Err(ProofError::Empty), Ok(())]);
     let learned = confirmed.learned.unwrap();
     assert_eq!(learned.manifest(), source.manifest.as_ref());
+}
+
+#[test]
+fn a_signature_that_nobody_looked_at_is_not_kept() {
+    let source = Source::made(&[(0..9, 'a')], 0);
+    let manifest = Manifest::new([]).with_prologue(Prologue {
+        hash: source.store.head.tree_hash(),
+        length: 9.into(),
+    });
+    let authority = Authority::from(Verifier::from_manifest(manifest).unwrap());
+    let mut proof = upgrade(&source, 0, 9, None);
+    proof.upgrade.as_mut().unwrap().signature = Bytes::from(vec![7; 1 << 20]);
+    let change = confirm(&Store::empty(), &authority, vec![proof]).change;
+    let change = change.unwrap();
+    let head = change.head().unwrap();
+    assert_eq!((head.length(), head.signature()), (9.into(), None));
 }
 
 #[test]
