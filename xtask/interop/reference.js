@@ -16,9 +16,11 @@ const readline = require('readline')
 
 const need = createRequire(path.join(process.env.HYPERCORE_INTEROP, 'index.js'))
 const Hypercore = need(process.argv[2] === '10' ? 'hypercore10' : 'hypercore')
+const Protomux = need('protomux')
 
 const cores = new Map()
-const sockets = new Set()
+const extensions = new Map()
+const sockets = new Map() // each with its encrypted stream
 const wire = { in: 0, out: 0 }
 let server = null
 
@@ -40,28 +42,32 @@ function block (p, i) {
 }
 
 function attach (socket, isInitiator) {
-  sockets.add(socket)
   socket.setNoDelay(true)
   let stream = null
   for (const c of cores.values()) {
     if (stream === null) stream = c.replicate(isInitiator)
     else c.replicate(stream)
   }
-  const outer = stream.noiseStream && stream.noiseStream.rawStream ? stream : stream
+  sockets.set(socket, stream)
   socket.on('data', (data) => { wire.in += data.byteLength })
   const write = socket.write
   socket.write = function (data, ...rest) {
     if (data && data.byteLength) wire.out += data.byteLength
     return write.call(socket, data, ...rest)
   }
-  outer.on('error', (error) => say({ event: 'stream-error', message: error.message, code: error.code || null }))
+  stream.on('error', (error) => say({ event: 'stream-error', message: error.message, code: error.code || null }))
   socket.on('error', () => {})
   socket.on('close', () => {
     sockets.delete(socket)
-    outer.destroy()
+    stream.destroy()
     say({ event: 'disconnected' })
   })
-  socket.pipe(outer).pipe(socket)
+  socket.pipe(stream).pipe(socket)
+}
+
+// Version 11 fetches the last block when asked for the hash of the tree, but for this way.
+function treeHash (c, length = c.length) {
+  return Hypercore.treeHashFromStorage ? Hypercore.treeHashFromStorage(c, length) : c.treeHash(length)
 }
 
 async function facts (c) {
@@ -75,7 +81,7 @@ async function facts (c) {
     byteLength: info.byteLength,
     fork: c.fork,
     writable: c.writable,
-    treeHash: hex(await c.treeHash()),
+    treeHash: hex(await treeHash(c)),
     peers: c.peers.length
   }
 }
@@ -140,7 +146,7 @@ const ops = {
     return {}
   },
   async disconnect () {
-    const closed = [...sockets].map((s) => new Promise((resolve) => { s.once('close', resolve); s.destroy() }))
+    const closed = [...sockets.keys()].map((s) => new Promise((resolve) => { s.once('close', resolve); s.destroy() }))
     await Promise.all(closed)
     return {}
   },
@@ -159,6 +165,12 @@ const ops = {
   },
   async has (m) {
     return { has: await core(m).has(m.start, m.end) }
+  },
+  // The blocks that are stored here.
+  async held (m) {
+    const blocks = []
+    for (let i = 0; i < core(m).length; i++) if (await core(m).has(i)) blocks.push(i)
+    return { blocks }
   },
   async seek (m) {
     const found = await core(m).seek(m.bytes, m.options || {})
@@ -189,10 +201,29 @@ const ops = {
     return { digest: hash.digest('hex') }
   },
   async treeHash (m) {
-    return { treeHash: hex(await core(m).treeHash(m.length)) }
+    return { treeHash: hex(await treeHash(core(m), m.length)) }
   },
   async info (m) {
     return facts(core(m))
+  },
+  // Sends a message of an extension to all peers.
+  async extension (m) {
+    const name = (m.core || 'main') + '/' + m.name
+    if (!extensions.has(name)) extensions.set(name, core(m).registerExtension(m.name, {}))
+    extensions.get(name).broadcast(Buffer.from(m.message, 'hex'))
+    return {}
+  },
+  // Opens a channel of another protocol on each connection.
+  async channel (m) {
+    for (const stream of sockets.values()) {
+      const channel = Protomux.from(stream.noiseStream).createChannel({
+        protocol: m.protocol,
+        onopen: () => say({ event: 'channel-opened', protocol: m.protocol }),
+        onclose: () => say({ event: 'channel-closed', protocol: m.protocol })
+      })
+      channel.open()
+    }
+    return {}
   },
   async wire () {
     return wire
@@ -207,7 +238,7 @@ const ops = {
     return {}
   },
   async exit () {
-    for (const s of sockets) s.destroy()
+    for (const s of sockets.keys()) s.destroy()
     if (server) server.close()
     for (const c of cores.values()) await c.close()
     setImmediate(() => process.exit(0))

@@ -125,17 +125,21 @@ impl Reference {
     /// What the reference threw, or that it ended or took too long.
     pub fn answer(&mut self, id: u64) -> Result<Value> {
         let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let mut line = self.line(deadline)?;
-            match line.get("id").and_then(Value::as_u64) {
-                Some(found) if found == id => {
-                    return match line.get("error") {
-                        Some(error) => Err(anyhow!("{}", error.as_str().unwrap_or("?"))),
-                        None => Ok(line["ok"].take()),
-                    };
+        let answers = |line: &Value| line["id"].as_u64() == Some(id);
+        // It may have come while an event was waited for.
+        let mut line = match self.events.iter().position(answers) {
+            Some(at) => self.events.remove(at),
+            None => loop {
+                let line = self.line(deadline)?;
+                if answers(&line) {
+                    break line;
                 }
-                _ => self.events.push(line),
-            }
+                self.events.push(line);
+            },
+        };
+        match line.get("error") {
+            Some(error) => Err(anyhow!("{}", error.as_str().unwrap_or("?"))),
+            None => Ok(line["ok"].take()),
         }
     }
 
@@ -210,7 +214,10 @@ fn packages() -> Result<PathBuf> {
     if folder.join("node_modules/hypercore").exists() {
         return Ok(folder);
     }
-    bail!("the reference's packages are not installed: run `cargo xtask test` once")
+    bail!(
+        "the reference's packages are not installed: run `cargo xtask test` once, or name a folder \
+         that has them in HYPERCORE_INTEROP"
+    )
 }
 
 fn workspace() -> PathBuf {

@@ -6,6 +6,7 @@ mod derive;
 mod disk;
 mod encryption;
 mod endings;
+mod interop;
 mod log;
 mod peers;
 mod pipe;
