@@ -178,7 +178,7 @@ pub(crate) struct Fetch {
     /// Folder to keep it in.
     pub(crate) dir: PathBuf,
     /// Address of a server; several are used side by side.
-    #[arg(long, value_name = "ADDR", required = true)]
+    #[arg(long, value_name = "HOST:PORT", required = true, value_parser = address)]
     pub(crate) connect: Vec<String>,
     /// First block.
     #[arg(long, value_name = "N", conflicts_with = "blocks")]
@@ -210,6 +210,15 @@ fn chunk_size(word: &str) -> Result<usize, String> {
             "a number of bytes from 1 to {}",
             hypercore::limits::MAX_BLOCK_BYTES
         )),
+    }
+}
+
+/// A host, which is looked up when it is connected with, and a port.
+fn address(word: &str) -> Result<String, String> {
+    let port = word.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(1..)) => Ok(word.to_owned()),
+        _ => Err("a host and a port, as in `example.org:4977`".to_owned()),
     }
 }
 

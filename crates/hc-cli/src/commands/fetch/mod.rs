@@ -8,7 +8,7 @@ mod report;
 mod sink;
 mod wanted;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,7 @@ pub(crate) async fn run(args: &Fetch, output: Output) -> Result<(), Failure> {
     let target = args.output.as_deref().map(Target::open).transpose()?;
     let mut stop = Stop::new()?;
     let servers = Servers::dial(&args.connect, &log, !output.is_json());
+    let begun = Instant::now();
     let fetch = Session {
         args,
         output,
@@ -62,7 +63,8 @@ pub(crate) async fn run(args: &Fetch, output: Output) -> Result<(), Failure> {
         stored_before: stored_bytes(&log)?,
         log,
         servers,
-        begun: Instant::now(),
+        begun,
+        reporter: RefCell::new(Reporter::new(output, begun)),
         reached: Cell::new(false),
         caught_up: Cell::new(false),
     };
@@ -105,6 +107,7 @@ struct Session<'a> {
     servers: Servers,
     stored_before: u64,
     begun: Instant,
+    reporter: RefCell<Reporter>,
     /// Whether any server had the log.
     reached: Cell<bool>,
     /// Whether everything that there was has been fetched.
@@ -128,6 +131,7 @@ impl Session<'_> {
             Sink::start(target, &self.log, self.wanted(), on)
         });
         self.download(sink.is_some()).await?;
+        self.report()?;
         self.caught_up.set(true);
         match (&sink, self.args.live) {
             (None, false) => {}
@@ -203,15 +207,15 @@ impl Session<'_> {
 
     /// Tells how far it is, and loses patience.
     async fn watch(&self) -> Result<End, Failure> {
-        let mut reporter = Reporter::new(self.output, self.begun);
         let (mut seen, mut received) = ((0, 0, 0), 0);
         let mut since = Instant::now();
         loop {
             task::sleep(TICK).await;
             let wanted = self.wanted();
             let downloaded = wanted.stored(&self.log);
-            if !self.caught_up.get() && self.reached.get() && reporter.is_due() {
-                reporter.update(self.status()?)?;
+            let is_due = self.reporter.borrow().is_due();
+            if self.reached.get() && !self.caught_up.get() && is_due {
+                self.report()?;
             }
             let now = (downloaded, self.log.length().get(), self.log.fork().get());
             let (wire_in, _) = self.servers.traffic();
@@ -231,6 +235,11 @@ impl Session<'_> {
 
     fn wanted(&self) -> Wanted {
         self.asked.in_log(self.log.length().get())
+    }
+
+    /// Tells how far it is, if that is news.
+    fn report(&self) -> Result<(), Failure> {
+        self.reporter.borrow_mut().update(self.status()?)
     }
 
     fn status(&self) -> Result<Status, Failure> {

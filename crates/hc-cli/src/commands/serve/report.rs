@@ -1,7 +1,7 @@
 //! What a server says of its logs while it serves them.
 
 use async_std::task;
-use hypercore::{Event, Hypercore};
+use hypercore::{Event, Events, Hypercore, Length, Watch};
 use serde_json::{Value, json};
 
 use crate::output::{self, Output};
@@ -15,9 +15,10 @@ pub(super) fn start(logs: &[Hypercore], verbose: bool, output: Output) {
             name,
             output,
         };
-        task::spawn(reporter.clone().appends());
+        // Subscribed to before anything can happen.
+        task::spawn(reporter.clone().appends(log.watch(), log.length()));
         if verbose {
-            task::spawn(reporter.uploads());
+            task::spawn(reporter.uploads(log.events()));
         }
     }
 }
@@ -31,9 +32,7 @@ struct Reporter {
 }
 
 impl Reporter {
-    async fn appends(self) {
-        let mut watch = self.log.watch();
-        let mut length = self.log.length();
+    async fn appends(self, mut watch: Watch, mut length: Length) {
         while let Some(state) = watch.next().await {
             if state.length <= length {
                 length = state.length;
@@ -50,8 +49,7 @@ impl Reporter {
         }
     }
 
-    async fn uploads(self) {
-        let mut events = self.log.events();
+    async fn uploads(self, mut events: Events) {
         while let Some(event) = events.next().await {
             match event {
                 Event::Upload {
