@@ -67,6 +67,12 @@ impl ShortMac {
     }
 
     /// `(h + block) * r`, partly reduced.
+    ///
+    /// Nothing overflows. `h` comes in below 2^44, 2^44 + 2^9 and 2^42, and with a block is below 2^45,
+    /// 2^46 and 2^43. `r` is clamped to less than 2^44, 2^44 and 2^36, so `s1` is below 2^49 and `s2`
+    /// below 2^41. Then `d0` is below 2^93, as its largest product is `h2 * s1`; `d1` and `d2` are below
+    /// 2^91, for `h1 * r0` and `h1 * r1`. Five times what is above 42 bits of `d2` is below 2^52, `low`
+    /// below 2^53, and `h` goes out with limbs as it came in.
     #[inline]
     fn absorb(&self, h: [u64; 3], block: &[u8; 16], above: u64) -> [u64; 3] {
         let [t0, t1] = words(block);
@@ -90,17 +96,14 @@ impl ShortMac {
 
     fn tag(&self) -> [u8; 16] {
         let [mut h0, mut h1, mut h2] = self.h;
-        // Twice, as the first round can carry out of the top once more.
-        for _ in 0..2 {
-            h2 += h1 >> 44;
-            h1 &= MASK44;
-            h0 += (h2 >> 42) * 5;
-            h2 &= MASK42;
-            h1 += h0 >> 44;
-            h0 &= MASK44;
-        }
+        // Once around is enough: only what carries out of the top can carry out of `h0` again, and then
+        // `h1` is what had carried into the top, less 2^44: small.
         h2 += h1 >> 44;
         h1 &= MASK44;
+        h0 += (h2 >> 42) * 5;
+        h2 &= MASK42;
+        h1 += h0 >> 44;
+        h0 &= MASK44;
 
         // h - (2^130 - 5), and the choice of the one that is not negative.
         let g0 = h0 + 5;
@@ -195,6 +198,37 @@ mod tests {
                         "{r:x?}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_length_with_the_largest_key() {
+        let message = std::vec![0xff; 4200];
+        let uneven: Vec<u8> = (0..=250).cycle().take(4200).collect();
+        for len in 0..=4200 {
+            let key = [0xff; 32];
+            let short = ShortMac::new(&key).finish(&message[..len]);
+            assert_eq!(short, tag(&key, &message[..len]), "{len}");
+            let short = ShortMac::new(&[0x5a; 32]).finish(&uneven[..len]);
+            assert_eq!(short, tag(&[0x5a; 32], &uneven[..len]), "{len}");
+        }
+    }
+
+    /// Sums that end in each of the places around the modulus: `r` is 1, so that `h` is the sum of the
+    /// blocks.
+    #[test]
+    fn sums_in_every_place_around_the_modulus() {
+        let mut key = [0; 32];
+        key[0] = 1;
+        // Two whole blocks sum up to at most 2^130 - 2, which is 3 above the modulus.
+        for below in 0..40_u128 {
+            for rest in [&[][..], &[0], &[1], &[4], &[0xff; 15]] {
+                let mut message = Vec::from([0xff; 16]);
+                message.extend((u128::MAX - below).to_le_bytes());
+                message.extend(rest);
+                let short = ShortMac::new(&key).finish(&message);
+                assert_eq!(short, tag(&key, &message), "{below} {rest:?}");
             }
         }
     }
