@@ -11,6 +11,9 @@ use crate::limits::MAX_FRAME_LEN;
 /// Bytes of the length before a frame.
 pub const PREFIX_LEN: usize = 3;
 
+/// The memory of a frame over this size goes when the frame does. That of smaller ones is used again.
+const LARGE_FRAME: usize = 1024 * 1024;
+
 /// The length of a frame as it is sent before it.
 ///
 /// # Errors
@@ -31,7 +34,7 @@ pub const fn prefix(len: usize) -> Result<[u8; PREFIX_LEN], FrameTooLong> {
 ///
 /// It holds what was received and not yet taken: no more than one frame that has not come whole, where
 /// [`next_frame`](Self::next_frame) is called until it has none. Frames share the memory that they were
-/// received in; nothing is copied again.
+/// received in; nothing is copied again, but for what came behind a large one.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     received: BytesMut,
@@ -66,6 +69,10 @@ impl FrameDecoder {
             return Ok(None);
         }
         let mut frame = self.received.split_to(end);
+        if end > LARGE_FRAME && self.received.len() <= end {
+            // Else what comes next would keep the memory of this frame.
+            self.received = BytesMut::from(self.received.as_ref());
+        }
         frame.advance(PREFIX_LEN);
         Ok(Some(frame))
     }

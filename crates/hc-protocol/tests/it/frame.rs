@@ -79,3 +79,19 @@ fn frames_share_the_memory_they_were_received_in() {
     let second = decoder.next_frame(MAX_FRAME_LEN).unwrap().unwrap();
     assert_eq!(second.as_ptr() as usize - first.as_ptr() as usize, 103);
 }
+
+#[test]
+fn a_large_frame_leaves_no_memory_behind() {
+    for behind in [0, 1, 70_000] {
+        let frames = [vec![1; 4_000_000], vec![2; behind]];
+        let bytes = framed(&frames);
+        let mut decoder = FrameDecoder::new();
+        bytes
+            .chunks(65_536)
+            .for_each(|piece| decoder.receive(piece));
+        let large = decoder.next_frame(MAX_FRAME_LEN).unwrap().unwrap();
+        assert_eq!(large, frames[0]);
+        assert!(large.freeze().is_unique(), "{behind} bytes behind it");
+        assert_eq!(drain(&mut decoder), frames[1..]);
+    }
+}
