@@ -64,6 +64,7 @@ impl Peer {
         let task = Applying {
             block: block.map(|(index, _)| index),
             bytes: block.map_or(0, |(_, bytes)| bytes),
+            asked: sent.block.is_some(),
             leans_on: sent.leans_on,
             upgrade: proof.upgrade.is_some(),
             elapsed: shared.now.since(sent.at),
@@ -77,9 +78,13 @@ impl Peer {
     fn on_push(&mut self, shared: &mut Shared, proof: Proof) {
         let block = proof.block.as_ref().map(|block| block.index.get());
         let block = block.filter(|index| !shared.taken.get(*index));
+        let ties =
+            proof.upgrade.is_some() || block.is_some_and(|index| index < shared.view.length.get());
         let takes = shared.config.push == PushPolicy::Accept
             && shared.active
             && proof.fork == shared.view.fork
+            && ties
+            && is_plain(&proof)
             && self.free_window(&shared.config.window) > 0;
         if let Some(index) = block.filter(|_| takes) {
             shared.taken.set(index);
@@ -158,7 +163,8 @@ impl Peer {
             return;
         }
         self.coming.failed(index);
-        if task.upgrade {
+        // Of what was only pushed nothing is remembered: a remote can push blocks without end.
+        if task.upgrade || !task.asked {
             return;
         }
         let next = if task.leans_on.is_some() {
@@ -245,6 +251,10 @@ fn is_asked_for(sent: &Sent, proof: &Proof) -> bool {
         .as_ref()
         .is_none_or(|block| sent.block == Some(block.index.get()))
         && (proof.upgrade.is_none() || sent.upgrade.is_some())
-        && proof.hash.is_none()
-        && proof.seek.is_none()
+        && is_plain(proof)
+}
+
+/// Whether an answer has only what is ever asked for.
+fn is_plain(proof: &Proof) -> bool {
+    proof.hash.is_none() && proof.seek.is_none()
 }

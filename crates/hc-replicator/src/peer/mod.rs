@@ -99,6 +99,8 @@ pub(crate) enum Task {
 pub(crate) struct Applying {
     pub(crate) block: Option<u64>,
     pub(crate) bytes: u64,
+    /// The block was asked for.
+    pub(crate) asked: bool,
     /// Block of another answer without which this one ties to nothing.
     pub(crate) leans_on: Option<u64>,
     pub(crate) upgrade: bool,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use hc_merkle::proof::{Proof, Request as Wanted};
+use hc_merkle::proof::{HashProof, Proof, Request as Wanted, SeekProof};
 use hc_merkle::{Fork, Length};
 use hc_protocol::message::{
     Bitfield, Cancel, Extension, Message, NoData, NoDataReason, Range, Request, RequestId, Want,
 };
 use hc_replicator::{
-    Config, Effect, Fault, Hangup, Input, Limited, Notice, Output, PushPolicy, Reply, limits,
+    Config, Demand, Effect, Fault, Hangup, Input, Limited, Notice, Output, PushPolicy, Reply,
+    limits,
 };
 
 use crate::script::{
@@ -385,6 +386,52 @@ fn unsolicited_blocks_are_dropped_or_taken_as_policy_has_it() {
     script.publish(3..4);
     script.complete(ticket, Reply::Applied);
     assert_eq!(script.receive(push()), []);
+}
+
+#[test]
+fn what_is_pushed_is_plain_and_leaves_nothing_behind_where_it_does_not_tie() {
+    let mut config = Config::new(1);
+    config.push = PushPolicy::Accept;
+    let mut script = Script::with(config, 10, 2..3);
+    script.open(PEER);
+    script.receive(Message::Sync(sync(10, 10)));
+    let push = |proof: Proof| {
+        Message::Data(hc_protocol::message::Data {
+            id: RequestId(0),
+            proof,
+        })
+    };
+    let seek = SeekProof {
+        bytes: 0.into(),
+        nodes: Vec::new(),
+    };
+    let hash = HashProof {
+        index: 0.into(),
+        nodes: Vec::new(),
+    };
+    let with = |seek: Option<SeekProof>, hash: Option<HashProof>| Proof {
+        seek,
+        hash,
+        ..block_proof(3)
+    };
+    assert_eq!(script.receive(push(with(Some(seek), None))), []);
+    assert_eq!(script.receive(push(with(None, Some(hash)))), []);
+    assert_eq!(script.receive(push(block_proof(10))), [], "past our length");
+    for _ in 0..2 {
+        let outputs = script.receive(push(block_proof(3)));
+        let [(ticket, Effect::Apply { .. })] = effects(&outputs)[..] else {
+            panic!("{outputs:?}")
+        };
+        script.complete(ticket, Reply::Stale);
+    }
+    script.receive(Message::Range(Range {
+        drop: false,
+        start: 0,
+        length: 10,
+    }));
+    let (_, outputs) = script.demand(Demand::Block(3.into()));
+    let asked = requests(&outputs)[0].want.block.unwrap();
+    assert_eq!(asked.nodes, 0, "not the whole path");
 }
 
 #[test]
