@@ -13,24 +13,24 @@ const HEADER: usize = 64;
 fn a_command_line_that_makes_no_sense_is_exit_2() {
     let place = Place::new();
     let (dir, key) = place.log("log");
-    let key = key.as_str();
+    let (key, new) = (key.as_str(), place.at("new"));
     let cases: [&[&str]; 16] = [
         &[],
         &["frobnicate"],
         &["get", &dir],
         &["get", &dir, "-1"],
         &["get", &dir, "x"],
-        &["create", "x", "--seed", "12"],
+        &["create", &new, "--seed", "12"],
         &["append", &dir, "--chunk-size", "0"],
         &["append", &dir, "--lines", "--chunk-size", "7"],
         &["append", &dir, "--text", "a", "file"],
         &["key", "not-a-key"],
         &["has", &dir, "2", "1"],
         &["serve", &dir, "--listen", "nowhere"],
-        &["fetch", key, "x"],
-        &["fetch", key, "x", "--connect", "no-port"],
-        &["fetch", key, "x", "--connect", "h:1", "--blocks", "5-1"],
-        &["fetch", "abc", "x", "--connect", "h:1"],
+        &["fetch", key, &new],
+        &["fetch", key, &new, "--connect", "no-port"],
+        &["fetch", key, &new, "--connect", "h:1", "--blocks", "5-1"],
+        &["fetch", "abc", &new, "--connect", "h:1"],
     ];
     for words in cases {
         let out = hypercore(words).code(2);
@@ -42,7 +42,7 @@ fn a_command_line_that_makes_no_sense_is_exit_2() {
         assert_eq!(out.error().0, "usage", "{words:?}");
         assert_eq!(out.lines().len(), 1, "{words:?}: {out:?}");
     }
-    assert!(!place.path("x").exists());
+    assert!(!place.path("new").exists());
     let both = [
         "fetch",
         key,

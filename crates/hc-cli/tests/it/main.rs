@@ -1,5 +1,8 @@
 //! The command line as a user and a script meet it: processes, their output and their exit codes.
 
+// Helpers of tests may fail as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod badness;
 mod demo;
 mod encryption;

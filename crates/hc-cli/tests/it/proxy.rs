@@ -36,7 +36,7 @@ impl Proxy {
         thread::spawn(move || {
             for reader in listener.incoming() {
                 let way = shared.clone();
-                thread::spawn(move || way.carry(reader.unwrap()));
+                thread::spawn(move || way.carry(&reader.unwrap()));
             }
         });
         Self { address, way }
@@ -62,7 +62,7 @@ impl Proxy {
 }
 
 impl Way {
-    fn carry(&self, reader: TcpStream) {
+    fn carry(&self, reader: &TcpStream) {
         self.connections.fetch_add(1, Ordering::SeqCst);
         let address = self.server.lock().unwrap().clone();
         let Ok(server) = TcpStream::connect(address) else {
@@ -74,7 +74,7 @@ impl Way {
             let _ = to.shutdown(Shutdown::Both);
         });
         // Either side may be gone at any time.
-        let _ = self.bring(&server, &reader);
+        let _ = self.bring(&server, reader);
         let _ = reader.shutdown(Shutdown::Both);
         let _ = server.shutdown(Shutdown::Both);
     }
