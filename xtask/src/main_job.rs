@@ -18,7 +18,7 @@ use hc_testkit::{Reference, Version};
 use serde_json::{Value, json};
 
 use crate::interop;
-use crate::run::{cargo, root, run};
+use crate::run::{cargo, run, target};
 
 /// Bytes a block.
 const CHUNK: u64 = 64 * 1024;
@@ -45,7 +45,7 @@ struct Row {
 pub(crate) fn measure(mebibytes: u64) -> anyhow::Result<()> {
     interop::install()?;
     run(&mut cargo(&["build", "--release", "--bin", "hypercore"]))?;
-    let dir = root().join("target/main-job");
+    let dir = target().join("main-job");
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir)?;
     let file = dir.join("file");
@@ -79,7 +79,7 @@ fn make(path: &Path, mebibytes: u64) -> anyhow::Result<()> {
 
 /// Our own command line, a process a step.
 fn ours(dir: &Path, file: &Path) -> anyhow::Result<Vec<Row>> {
-    let binary = root().join("target/release/hypercore");
+    let binary = target().join("release/hypercore");
     let command = |args: &[&str]| {
         let mut command = Command::new(&binary);
         command.args(args).arg("--json").stdout(Stdio::piped());

@@ -40,13 +40,11 @@ fn main() -> ExitCode {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) if wants_json => {
-            return fail(&Failure::new(Kind::Usage, first_line(&error)), true);
-        }
-        Err(error) => {
+        Err(error) if is_bare(&error) && !wants_json => {
             let _ = error.print();
             return Kind::Usage.into();
         }
+        Err(error) => return fail(&Failure::new(Kind::Usage, one_line(&error)), wants_json),
     };
     let output = Output::new(cli.json);
     match async_std::task::block_on(commands::run(cli.command, output)) {
@@ -65,8 +63,35 @@ fn fail(failure: &Failure, json: bool) -> ExitCode {
     failure.kind.into()
 }
 
-fn first_line(error: &clap::Error) -> String {
+/// Whether no command was named at all: then the help says what to do.
+fn is_bare(error: &clap::Error) -> bool {
+    use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+    matches!(
+        error.kind(),
+        DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand
+    )
+}
+
+/// What is wrong with the command line, without the usage that clap prints below it.
+fn one_line(error: &clap::Error) -> String {
+    if is_bare(error) {
+        return "no command was given; see --help".to_owned();
+    }
     let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    let mut line = String::new();
+    for part in text.lines().map(str::trim) {
+        if part.starts_with("Usage:") || part.starts_with("For more information") {
+            break;
+        }
+        let joint = if line.is_empty() || part.is_empty() {
+            ""
+        } else if part.starts_with("tip:") {
+            "; "
+        } else {
+            " "
+        };
+        line = format!("{line}{joint}{part}");
+    }
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    format!("{line}; see --help")
 }

@@ -24,7 +24,7 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure>
         Command::Create(args) => create::run(&args, output).await,
         Command::Append(args) => append::run(&args, output).await,
         Command::Get { store, index } => get::run(&store, index, output).await,
-        Command::Cat(args) => cat::run(&args, output).await,
+        Command::Cat(args) => cat::run(&args).await,
         Command::Info { store } => info::run(&store, output).await,
         Command::Has { dir, start, end } => has::run(&dir, start, end, output).await,
         Command::Verify { dir } => verify::run(&dir, output).await,

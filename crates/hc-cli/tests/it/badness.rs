@@ -40,6 +40,7 @@ fn a_command_line_that_makes_no_sense_is_exit_2() {
         );
         let out = hypercore(&[words, &["--json"]].concat()).code(2);
         assert_eq!(out.error().0, "usage", "{words:?}");
+        assert_eq!(out.stderr.lines().count(), 1, "{words:?}: {out:?}");
         assert_eq!(out.lines().len(), 1, "{words:?}: {out:?}");
     }
     assert!(!place.path("new").exists());

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_std::task;
 use futures_lite::future;
-use hypercore::{DownloadError, Event, Hypercore, Storage};
+use hypercore::{DownloadError, Event, Events, Hypercore, Storage};
 use serde_json::json;
 
 use self::dial::Servers;
@@ -54,6 +54,8 @@ pub(crate) async fn run(args: &Fetch, output: Output) -> Result<(), Failure> {
     let log = open(args).await?;
     let target = args.output.as_deref().map(Target::open).transpose()?;
     let mut stop = Stop::new()?;
+    // Before anything can happen.
+    let events = log.events();
     let servers = Servers::dial(&args.connect, &log, !output.is_json());
     let begun = Instant::now();
     let fetch = Session {
@@ -73,7 +75,7 @@ pub(crate) async fn run(args: &Fetch, output: Output) -> Result<(), Failure> {
         Ok(End::Signal)
     };
     let work = future::or(
-        fetch.listen(),
+        fetch.listen(events),
         future::or(fetch.work(target), fetch.watch()),
     );
     let ended = future::or(signal, work).await;
@@ -189,8 +191,7 @@ impl Session<'_> {
     }
 
     /// Hears what happens to the log; ends only with an error.
-    async fn listen(&self) -> Result<End, Failure> {
-        let mut events = self.log.events();
+    async fn listen(&self, mut events: Events) -> Result<End, Failure> {
         while let Some(event) = events.next().await {
             match event {
                 Event::PeerAdd(_) => self.reached.set(true),

@@ -108,15 +108,17 @@ impl Done {
             "treeHash": self.tree_hash,
         });
         let text = || {
-            let rate = output::rate(bytes, self.elapsed);
-            format!(
-                "{downloaded} of {} here; {} came in {seconds:.1} s, {rate}\nthe log has {} at fork {}, tree hash {}",
-                output::blocks(total),
-                output::bytes(bytes),
-                output::blocks(self.length),
-                self.fork,
-                self.tree_hash
-            )
+            let (total, length) = (output::blocks(total), output::blocks(self.length));
+            let came = match bytes {
+                0 => "nothing new came".to_owned(),
+                bytes => {
+                    let rate = output::rate(bytes, self.elapsed);
+                    format!("{} came in {seconds:.1} s, {rate}", output::bytes(bytes))
+                }
+            };
+            let head = format!("the log has {length} at fork {}", self.fork);
+            let hash = &self.tree_hash;
+            format!("{downloaded} of {total} here; {came}\n{head}, tree hash {hash}")
         };
         if !output.is_json() && !self.reached && self.length == 0 {
             return Ok(());
