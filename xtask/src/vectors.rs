@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use crate::run::{root, run};
 
 /// The committed copies: which crate owns which file.
-const OWNERS: [(&str, &str); 9] = [
+const OWNERS: [(&str, &str); 11] = [
     ("compact-encoding", "hc-encoding"),
     ("bitfield", "hc-bitfield"),
     ("crypto", "hc-merkle"),
@@ -21,7 +21,9 @@ const OWNERS: [(&str, &str); 9] = [
     ("multisig", "hc-merkle"),
     ("messages", "hc-protocol"),
     ("protomux", "hc-protocol"),
+    ("secret-stream", "hc-protocol"),
     ("encryption", "hypercore"),
+    ("corestore", "hypercore"),
 ];
 
 /// Fails where the reference of today makes other vectors than those that the tests use.

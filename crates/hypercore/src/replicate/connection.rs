@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 use hc_protocol::link::{self, Link};
 use hc_protocol::{Side, Time};
+use pin_project::pin_project;
 
 use super::error::ReplicateError;
 use super::outbox::Outbox;
@@ -28,9 +29,16 @@ const FIRST_READ_BYTES: usize = 16 * 1024;
 /// the connection. Dropping it ends the connection.
 ///
 /// It never spawns, and never blocks but where the page cache does not have what a peer asks for.
+#[pin_project]
 #[must_use = "a connection does nothing unless it is polled"]
 pub struct Connection<S> {
+    #[pin]
     stream: S,
+    driver: Driver,
+}
+
+/// All of a connection but its stream.
+struct Driver {
     link: Result<Link, ReplicateError>,
     side: Side,
     router: Router,
@@ -49,8 +57,7 @@ pub struct Connection<S> {
 
 impl<S> Connection<S> {
     pub(super) fn new(stream: S, parts: Parts) -> Self {
-        Self {
-            stream,
+        let driver = Driver {
             link: parts.link,
             side: parts.side,
             router: parts.router,
@@ -64,13 +71,14 @@ impl<S> Connection<S> {
             unwritten: Bytes::new(),
             unflushed: false,
             ending: None,
-        }
+        };
+        Self { stream, driver }
     }
 
     /// Counts the bytes of this connection, also while it runs and when it has ended.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        self.traffic.clone()
+        self.driver.traffic.clone()
     }
 }
 
@@ -87,8 +95,12 @@ pub(super) struct Parts {
 
 type Step = Result<bool, ReplicateError>;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn turn(&mut self, cx: &mut Context<'_>) -> Step {
+impl Driver {
+    fn turn<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Step {
         let unsent = self.unsent();
         self.router.set_room(unsent);
         let Ok(link) = &mut self.link else {
@@ -96,8 +108,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let mut progress = self.router.run(link, unsent)?;
         progress |= self.router.pump(cx);
-        progress |= self.write(cx)?;
-        progress |= self.read(cx)?;
+        progress |= self.write(stream.as_mut(), cx)?;
+        progress |= self.read(stream, cx)?;
         if let Some(fault) = self.router.fault() {
             return Err(fault);
         }
@@ -121,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.unwritten.len().saturating_add(link)
     }
 
-    fn write(&mut self, cx: &mut Context<'_>) -> Step {
+    fn write<S: AsyncWrite>(&mut self, mut stream: Pin<&mut S>, cx: &mut Context<'_>) -> Step {
         let now = self.now();
         let Ok(link) = &mut self.link else {
             return Ok(false);
@@ -134,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     None => break,
                 }
             }
-            match Pin::new(&mut self.stream).poll_write(cx, &self.unwritten) {
+            match stream.as_mut().poll_write(cx, &self.unwritten) {
                 Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Poll::Ready(Ok(count)) => {
                     self.unwritten.advance(count);
@@ -147,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if self.unflushed {
-            match Pin::new(&mut self.stream).poll_flush(cx) {
+            match stream.as_mut().poll_flush(cx) {
                 Poll::Ready(flushed) => flushed?,
                 Poll::Pending => return Ok(progress),
             }
@@ -158,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once, and hears all that it said. Not while so much waits to be written that answers
     /// would only pile up, nor while what came is still being stored.
-    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+    fn read<S: AsyncRead>(&mut self, stream: Pin<&mut S>, cx: &mut Context<'_>) -> Step {
         let waiting = self.unsent().saturating_add(self.outbox.bytes());
         let Ok(link) = &mut self.link else {
             return Ok(false);
@@ -170,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_READ_BYTES, 0);
         }
-        let count = match Pin::new(&mut self.stream).poll_read(cx, &mut self.buffer) {
+        let count = match stream.poll_read(cx, &mut self.buffer) {
             Poll::Ready(count) => count?,
             Poll::Pending => return Ok(false),
         };
@@ -265,17 +277,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Stores what has come, writes what can be written, and closes the stream.
-    fn end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ended, ReplicateError>> {
+    fn end<S: AsyncWrite>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Ended, ReplicateError>> {
         self.router.pump(cx);
         if self.router.is_pumping() {
             return Poll::Pending;
         }
-        if matches!(self.ending, Some(Ok(Ended::ByUs))) && matches!(self.write(cx), Ok(true)) {
+        if matches!(self.ending, Some(Ok(Ended::ByUs)))
+            && matches!(self.write(stream.as_mut(), cx), Ok(true))
+        {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         // The connection is over; that closing it fails too says nothing more.
-        if Pin::new(&mut self.stream).poll_close(cx).is_pending() {
+        if stream.poll_close(cx).is_pending() {
             return Poll::Pending;
         }
         let ended = self.ending.take().unwrap_or(Ok(Ended::ByUs));
@@ -288,10 +306,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Turns until nothing is left to do, or others should run.
-    fn turns(&mut self, cx: &mut Context<'_>) -> Result<(), ReplicateError> {
+    fn turns<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ReplicateError> {
         self.keep_time(cx)?;
         for _ in 0..ROUNDS_PER_POLL {
-            let progress = self.turn(cx)?;
+            let progress = self.turn(stream.as_mut(), cx)?;
             if self.ending.is_some() {
                 return Ok(());
             }
@@ -305,19 +327,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+impl<S: AsyncRead + AsyncWrite> Future for Connection<S> {
     type Output = Result<Ended, ReplicateError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if this.ending.is_none() {
-            this.outbox.begin();
-            if let Err(error) = this.turns(cx) {
-                this.ending = Some(Err(error));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (mut stream, driver) = (this.stream, this.driver);
+        if driver.ending.is_none() {
+            driver.outbox.begin();
+            if let Err(error) = driver.turns(stream.as_mut(), cx) {
+                driver.ending = Some(Err(error));
             }
         }
-        if this.ending.is_some() {
-            this.end(cx)
+        if driver.ending.is_some() {
+            driver.end(stream, cx)
         } else {
             Poll::Pending
         }
@@ -327,8 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
 impl<S> fmt::Debug for Connection<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("side", &self.side)
-            .field("traffic", &self.traffic)
+            .field("side", &self.driver.side)
+            .field("traffic", &self.driver.traffic)
             .finish_non_exhaustive()
     }
 }
