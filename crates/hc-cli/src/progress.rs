@@ -27,10 +27,7 @@ impl Progress {
 
     /// Counts blocks.
     pub(crate) fn blocks(total: u64) -> Self {
-        Self::new(
-            Some(total),
-            "{bar:30} {pos}/{len} blocks  {per_sec}  {eta} left",
-        )
+        Self::new(Some(total), "{bar:30} {pos}/{len} blocks  {msg}{eta} left")
     }
 
     fn new(total: Option<u64>, template: &str) -> Self {
@@ -56,6 +53,11 @@ impl Progress {
             self.bar
                 .set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(10));
         }
+    }
+
+    /// Sets how fast it goes, where that is counted in something else than the bar.
+    pub(crate) fn rate(&self, rate: &str) {
+        self.bar.set_message(format!("{rate}  "));
     }
 
     /// Sets what there is to do in all, which can grow.

@@ -48,6 +48,8 @@ impl Reporter {
     /// Tells how far it is, if that is news.
     pub(super) fn update(&mut self, now: Status) -> Result<(), Failure> {
         self.bar.total(now.total);
+        self.bar
+            .rate(&output::rate(now.bytes, self.begun.elapsed()));
         self.bar.set(now.downloaded);
         let first = *self.first.get_or_insert(now);
         let was = self.last.replace((Instant::now(), now));
