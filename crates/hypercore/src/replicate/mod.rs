@@ -50,7 +50,7 @@ pub struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// The remote closed the stream.
+    /// The remote closed the stream, or wants none of the logs any more.
     ByRemote,
     /// All logs that were replicated were closed here.
     ByUs,

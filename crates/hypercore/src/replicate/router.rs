@@ -36,6 +36,8 @@ pub(super) struct Router {
     received: Vec<Input>,
     receiving: usize,
     room: bool,
+    /// The remote has accepted a log.
+    shared: bool,
 }
 
 /// One log that is offered.
@@ -88,6 +90,7 @@ impl Router {
             received: Vec::new(),
             receiving: 0,
             room: true,
+            shared: false,
         }
     }
 
@@ -217,6 +220,7 @@ impl Router {
                     error,
                 })?;
         peering.open = true;
+        self.shared = true;
         let peer = peering.id();
         let opened = Input::PeerOpened {
             peer,
@@ -479,18 +483,24 @@ impl Router {
     }
 
     /// How the connection is at its end without either side's closing it: all logs were closed here,
-    /// or the remote wants none of them.
+    /// or the remote wants none of those that are left.
     pub(super) fn verdict(&self) -> Option<Result<Ended, ReplicateError>> {
-        if self.slots.iter().all(|slot| slot.core.gate.is_closed()) {
+        let is_closed = |slot: &Slot| slot.core.gate.is_closed();
+        if self.slots.iter().all(is_closed) {
             return Some(Ok(Ended::ByUs));
         }
-        let refused = |slot: &Slot| slot.refused || slot.core.gate.is_closed();
-        if self.session.is_some() && self.slots.iter().all(refused) {
-            let logs = self.slots.iter().filter(|slot| slot.refused);
-            let logs = logs.map(|slot| slot.core.discovery_key).collect();
-            return Some(Err(ReplicateError::Refused { logs }));
+        let left = |slot: &Slot| !slot.refused && !is_closed(slot);
+        if self.session.is_none() || self.slots.iter().any(left) {
+            return None;
         }
-        None
+        if self.shared {
+            let by_us = self.slots.iter().any(is_closed);
+            let ended = if by_us { Ended::ByUs } else { Ended::ByRemote };
+            return Some(Ok(ended));
+        }
+        let logs = self.slots.iter().filter(|slot| slot.refused);
+        let logs = logs.map(|slot| slot.core.discovery_key).collect();
+        Some(Err(ReplicateError::Refused { logs }))
     }
 }
 

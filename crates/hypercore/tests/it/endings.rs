@@ -39,6 +39,26 @@ fn who_has_another_key_is_refused() {
 }
 
 #[test]
+fn where_a_log_was_shared_the_refusal_of_another_is_no_error() {
+    block_on(async {
+        let (from, own) = (writer().await, writer().await);
+        from.append("hello").await.unwrap();
+        let to = reader(&from).await;
+        let (left, right) = pipe();
+        let right = Replication::over(right, Role::Initiator).add(&own).add(&to);
+        let (left, right) = (
+            task::spawn(from.replicate(left, Role::Responder)),
+            task::spawn(right.start()),
+        );
+        assert_eq!(soon(to.get(0)).await.unwrap(), "hello");
+        // What is left open was refused.
+        to.close_all().await.unwrap();
+        assert_eq!(soon(right).await.unwrap(), Ended::ByUs);
+        assert_eq!(soon(left).await.unwrap(), Ended::ByRemote);
+    });
+}
+
+#[test]
 fn noise_instead_of_a_handshake_is_an_error() {
     block_on(async {
         let log = writer().await;
