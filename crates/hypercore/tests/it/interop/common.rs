@@ -15,7 +15,8 @@ use async_std::task::{self, JoinHandle, block_on};
 use hc_testkit::{Pattern, Reference, Version};
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
-    Builder, CoreKey, Ended, Event, Events, Hypercore, ReplicateError, Role, Storage, Traffic,
+    Builder, Connection, CoreKey, Ended, Event, Events, Hypercore, ReplicateError, Role, Storage,
+    Traffic,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -141,11 +142,13 @@ pub(super) fn local_digest(log: &Hypercore, blocks: Range<u64>) -> Result<String
     digest(values)
 }
 
+/// What its log is called there, where it has only one.
+const MAIN: &str = "main";
+
 /// A reference peer, whose logs are in a folder of its own.
 pub(super) struct Js {
     pub(super) peer: Reference,
     dir: TempDir,
-    opened: u32,
 }
 
 impl Js {
@@ -154,36 +157,22 @@ impl Js {
             return Ok(None);
         };
         let dir = tempfile::tempdir()?;
-        Ok(Some(Self {
-            peer,
-            dir,
-            opened: 0,
-        }))
+        Ok(Some(Self { peer, dir }))
     }
 
-    /// Opens a log in a new folder. Blocks that it downloads are told as events.
+    /// Opens its log, in the folder of that name. Blocks that it downloads are told as events.
     fn open(
         &mut self,
+        name: &str,
         key: Option<CoreKey>,
         options: &Value,
         encryption: Option<&EncryptionKey>,
     ) -> Result<CoreKey> {
-        self.opened += 1;
-        self.open_again(key, options, encryption)
-    }
-
-    /// As [`open`](Self::open), in the last folder.
-    fn open_again(
-        &mut self,
-        key: Option<CoreKey>,
-        options: &Value,
-        encryption: Option<&EncryptionKey>,
-    ) -> Result<CoreKey> {
-        let dir = self.dir.path().join(self.opened.to_string());
         let opened = self.peer.call(
             "open",
             json!({
-                "dir": dir,
+                "core": name,
+                "dir": self.dir.path().join(name),
                 "key": key.map(|key| hex::encode(key.as_bytes())),
                 "options": options,
                 "encryptionKey": encryption.map(|key| hex::encode(key.as_bytes())),
@@ -208,7 +197,16 @@ impl Js {
         options: &Value,
         encryption: Option<&EncryptionKey>,
     ) -> Result<CoreKey> {
-        self.open(None, options, encryption)
+        self.open(MAIN, None, options, encryption)
+    }
+
+    /// Another log that is written there, and replicated over the same connections.
+    pub(super) fn write_beside(&mut self, name: &str, blocks: &[&str]) -> Result<CoreKey> {
+        let key = self.open(name, None, &json!({}), None)?;
+        let blocks: Vec<_> = blocks.iter().map(hex::encode).collect();
+        self.peer
+            .call("append", json!({ "core": name, "blocks": blocks }))?;
+        Ok(key)
     }
 
     /// A log that is read there.
@@ -222,7 +220,7 @@ impl Js {
         options: &Value,
         encryption: Option<&EncryptionKey>,
     ) -> Result<()> {
-        let opened = self.open(Some(key), options, encryption)?;
+        let opened = self.open(MAIN, Some(key), options, encryption)?;
         ensure!(opened == key, "another log was opened");
         Ok(())
     }
@@ -231,7 +229,7 @@ impl Js {
     pub(super) fn restart(&mut self, version: Version, key: CoreKey) -> Result<()> {
         self.peer.call("exit", json!({}))?;
         self.peer = Reference::start(version)?.context("Node is gone")?;
-        let opened = self.open_again(Some(key), &json!({}), None)?;
+        let opened = self.open(MAIN, Some(key), &json!({}), None)?;
         ensure!(opened == key, "another log was opened");
         Ok(())
     }
@@ -334,7 +332,11 @@ pub(super) struct Line {
 impl Line {
     fn start(log: &Hypercore, stream: TcpStream, role: Role) -> Result<Self> {
         stream.set_nodelay(true)?;
-        let connection = log.replicate(stream, role);
+        Self::of(log.replicate(stream, role))
+    }
+
+    /// Runs a connection.
+    pub(super) fn of(connection: Connection<TcpStream>) -> Result<Self> {
         let traffic = connection.traffic();
         let task = task::spawn(connection);
         Ok(Self { task, traffic })
@@ -353,8 +355,11 @@ impl Line {
 
 /// Connects a log to a port.
 pub(super) fn dial(log: &Hypercore, port: u16) -> Result<Line> {
-    let stream = soon(TcpStream::connect((Ipv4Addr::LOCALHOST, port)))?;
-    Line::start(log, stream, Role::Initiator)
+    Line::start(log, stream_to(port)?, Role::Initiator)
+}
+
+pub(super) fn stream_to(port: u16) -> Result<TcpStream> {
+    soon(TcpStream::connect((Ipv4Addr::LOCALHOST, port)))
 }
 
 /// A port where a log here can be reached.

@@ -138,7 +138,43 @@ fn both_references_and_one_of_ours_are_fetched_from_at_once() -> Result<()> {
     Ok(())
 }
 
+/// A reference with a full copy and one of ours, which wrote it, serve another reference together.
+fn the_reference_fetches_from_both_kinds_at_once(version: Version) -> Result<()> {
+    const LENGTH: u64 = 2000;
+    let (mut copy, mut js) = (reference!(version), reference!(version));
+    let source = writer()?;
+    soon(source.append_batch(Pattern::KIB.blocks(0..LENGTH)))?;
+    copy.read(source.key())?;
+    let line = copy.dial(&source)?;
+    copy.download(&json!({ "start": 0, "end": LENGTH }))?;
+    copy.peer.call("disconnect", json!({}))?;
+    line.ended()?.ok();
+
+    js.read(source.key())?;
+    let mut events = source.events();
+    let port = copy.peer.listen()?;
+    js.peer.call("connect", json!({ "port": port }))?;
+    let line = js.dial(&source)?;
+    soon(async {
+        match events.next().await {
+            Some(Event::PeerAdd(_)) => Ok(()),
+            other => anyhow::bail!("{other:?}"),
+        }
+    })?;
+    js.download(&json!({ "start": 0, "end": LENGTH }))?;
+    assert_eq!(
+        js.digest(0..LENGTH)?,
+        digest(Pattern::KIB.blocks(0..LENGTH))?
+    );
+    assert_eq!(js.facts()?, Facts::of(&source)?);
+    let sent = line.traffic.bytes_sent();
+    assert!(sent > 1024 * 10, "it sent something: {sent}");
+    assert!(sent < 1024 * (LENGTH - 10), "it did not send all: {sent}");
+    Ok(())
+}
+
 against_both!(
+    the_reference_fetches_from_both_kinds_at_once,
     of_ours_between_two_references,
     of_the_reference_between_two_of_ours
 );

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use hc_testkit::{Pattern, Version};
+use serde_json::json;
 
 use super::common::*;
 
@@ -65,4 +66,25 @@ fn to_the_reference(version: Version) -> Result<()> {
     Ok(())
 }
 
-against_both!(from_the_reference, to_the_reference);
+/// It asks where bytes are, of a log of which it has nothing.
+fn the_reference_seeks(version: Version) -> Result<()> {
+    const LENGTH: u64 = 500;
+    let mut js = reference!(version);
+    let log = writer()?;
+    soon(log.append_batch(VARIED.blocks(0..LENGTH)))?;
+    js.read(log.key())?;
+    let _line = js.dial(&log)?;
+    js.wait_for(LENGTH, false)?;
+    for byte in [0, 1, 76, 77, 5_000, 123_456, log.byte_length().get() - 1] {
+        let found = js.peer.call("seek", json!({ "bytes": byte }))?["found"].clone();
+        let expected = log.seek_local(byte)?;
+        assert_eq!(
+            found,
+            json!([expected.index.get(), expected.offset]),
+            "{byte}"
+        );
+    }
+    Ok(())
+}
+
+against_both!(from_the_reference, to_the_reference, the_reference_seeks);

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use hc_testkit::Version;
-use hypercore::{Length, ReplicateError};
+use hypercore::{Length, ReplicateError, Replication, Role};
 use serde_json::json;
 
 use super::common::*;
@@ -65,7 +65,37 @@ fn what_is_not_understood_does_no_harm(version: Version) -> Result<()> {
     Ok(())
 }
 
+/// Both have logs that the other has not; those that both know are replicated, and only those.
+fn of_several_logs_those_that_both_know_are_shared(version: Version) -> Result<()> {
+    let mut js = reference!(version);
+    let first = js.write_beside("first", &["a", "b"])?;
+    let second = js.write_beside("second", &["c", "d", "e"])?;
+    js.write_beside("third", &["f"])?;
+    let port = js.peer.listen()?;
+    let (first, second, own) = (reader(first)?, reader(second)?, writer()?);
+    let line = Line::of(
+        Replication::over(stream_to(port)?, Role::Initiator)
+            .add(&own)
+            .add(&second)
+            .add(&first)
+            .start(),
+    )?;
+    assert_eq!(soon(first.get(1))?, "b");
+    assert_eq!(soon(second.get(2))?, "e");
+    // One is let go of; the other goes on.
+    soon(first.close_all())?;
+    assert_eq!(soon(second.get(0))?, "c");
+    assert_eq!(own.length(), Length::ZERO);
+    assert!(own.peers().is_empty());
+    soon(second.close_all())?;
+    soon(own.close_all())?;
+    line.ended()??;
+    js.peer.event("disconnected", SOON)?;
+    Ok(())
+}
+
 against_both!(
+    of_several_logs_those_that_both_know_are_shared,
     who_has_another_log_learns_nothing,
     what_is_not_understood_does_no_harm,
 );
