@@ -88,18 +88,13 @@ impl Core {
     fn apply_now(&self, guard: Guard) {
         let (tickets, proofs) = self.apply.take();
         let (tickets, proofs, repeated) = self.set_repeated_aside(tickets, proofs);
-        let replies = match self.apply_proofs(guard, proofs) {
-            Ok(outcomes) => outcomes.iter().map(judge).collect(),
-            Err(error) => {
-                if let CommitError::Storage(error) = error {
-                    self.fail(error);
-                }
-                vec![Reply::Failed; tickets.len()]
+        let asked = Asked { tickets, repeated };
+        if let Err(error) = self.apply_proofs(guard, proofs, &asked) {
+            if let CommitError::Storage(error) = error {
+                self.fail(error);
             }
-        };
-        let repeated = repeated.into_iter().map(|ticket| (ticket, Reply::Stale));
-        let completed = tickets.into_iter().zip(replies).chain(repeated);
-        self.feed(completed.map(|(ticket, reply)| Input::Completed { ticket, reply }));
+            self.feed(asked.answer(std::iter::repeat(Reply::Failed)));
+        }
     }
 
     /// Several peers may have been asked for one block: what is here, or comes first in this batch, is
@@ -126,19 +121,30 @@ impl Core {
         (kept.0, kept.1, repeated)
     }
 
+    /// Answers unless it fails: together with publishing, so that who waits for a block hears of its
+    /// download first.
     fn apply_proofs(
         &self,
         guard: Guard,
         proofs: Vec<Proof>,
-    ) -> Result<Vec<Result<(), ProofError>>, CommitError> {
+        asked: &Asked,
+    ) -> Result<(), CommitError> {
         let view = self.view.load();
         let batch = Proofs::verify(&view.head, &view.authority, proofs);
         let stored = self.nodes(batch.expected())?;
         let confirmed = batch.confirm(&stored);
-        if let Some(staged) = stage(&view, &confirmed) {
-            self.commit_now(guard, staged, self.durability)?;
+        let answers = asked.answer(confirmed.outcomes.iter().map(judge));
+        match stage(&view, &confirmed) {
+            Some(mut staged) => {
+                staged.answers = answers;
+                self.commit_now(guard, staged, self.durability)
+            }
+            None => {
+                drop(guard);
+                self.feed(answers);
+                Ok(())
+            }
         }
-        Ok(confirmed.outcomes)
     }
 
     /// Nodes from the store, in the order asked for.
@@ -163,6 +169,25 @@ impl Core {
                 reply: Reply::Failed,
             }));
         }
+    }
+}
+
+/// Who waits for one batch.
+struct Asked {
+    tickets: Vec<Ticket>,
+    /// Those whose block comes with one of the others.
+    repeated: Vec<Ticket>,
+}
+
+impl Asked {
+    fn answer(&self, replies: impl IntoIterator<Item = Reply>) -> Vec<Input> {
+        let repeated = self.repeated.iter().map(|ticket| (ticket, Reply::Stale));
+        let all = self.tickets.iter().zip(replies).chain(repeated);
+        all.map(|(ticket, reply)| Input::Completed {
+            ticket: *ticket,
+            reply,
+        })
+        .collect()
     }
 }
 

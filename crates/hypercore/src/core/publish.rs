@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hc_merkle::{Change, Fork, Length};
-use hc_replicator::Published;
+use hc_replicator::{Input, Published};
 use hc_storage::{Batch, Durability, StorageError};
 
 use super::Core;
@@ -21,6 +21,8 @@ pub(crate) struct Staged {
     pub(crate) batch: Batch,
     pub(crate) next: View,
     pub(crate) published: Published,
+    /// What the machine is told together with it.
+    pub(crate) answers: Vec<Input>,
 }
 
 impl Staged {
@@ -30,6 +32,7 @@ impl Staged {
             batch: Batch::new(),
             next: view.clone(),
             published: Published::default(),
+            answers: Vec::new(),
         }
     }
 
@@ -91,19 +94,20 @@ impl Core {
             guard.poison();
             return Err(error.into());
         }
-        self.publish(staged.next, &staged.published);
+        self.publish(staged.next, staged.published, staged.answers);
         drop(guard);
         Ok(())
     }
 
-    /// Makes a committed state the one that everybody sees. Only for who holds the lane.
-    pub(super) fn publish(&self, next: View, change: &Published) {
+    /// Makes a committed state the one that everybody sees, and tells of it: those who listen before
+    /// those who wait. Only for who holds the lane.
+    pub(super) fn publish(&self, next: View, change: Published, answers: Vec<Input>) {
         let before = self.view.load();
         let next = Arc::new(next);
         self.view.store(next.clone());
-        self.tell_machine(&next, change.clone());
+        self.announce(&before, &next, &change);
+        self.tell_machine(&next, change, answers);
         self.watchers.publish(next.state());
-        self.announce(&before, &next, change);
     }
 
     fn announce(&self, before: &View, after: &View, change: &Published) {

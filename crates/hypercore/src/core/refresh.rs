@@ -45,7 +45,7 @@ impl Core {
             gained,
             ..Published::default()
         };
-        self.publish(next, &change);
+        self.publish(next, change, Vec::new());
         Ok(true)
     }
 }

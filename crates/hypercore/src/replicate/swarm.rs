@@ -190,12 +190,11 @@ impl Core {
         after.wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Tells the machine that a view was published.
-    pub(crate) fn tell_machine(&self, view: &View, change: Published) {
-        self.feed([Input::Published {
-            change,
-            view: local_view(view),
-        }]);
+    /// Tells the machine that a view was published, and what was waiting for that.
+    pub(crate) fn tell_machine(&self, view: &View, change: Published, answers: Vec<Input>) {
+        let view = local_view(view);
+        let published = Input::Published { change, view };
+        self.feed(std::iter::once(published).chain(answers));
     }
 
     /// When the machine wants to be called again.

@@ -235,6 +235,24 @@ fn several_peers_are_fetched_from_at_once() {
 }
 
 #[test]
+fn who_waits_hears_of_the_downloads_first() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch((0..300).map(block)).await.unwrap();
+        let to = reader(&from).await;
+        let mut events = to.events();
+        let _connection = connect(&from, &to);
+        assert!(soon(to.update()).await.unwrap());
+        let mut heard = std::iter::from_fn(|| events.try_next());
+        assert!(heard.any(|event| matches!(event, Event::Append { .. })));
+        soon(to.download(..300)).await.unwrap();
+        let downloads = std::iter::from_fn(|| events.try_next())
+            .filter(|event| matches!(event, Event::Download { .. }));
+        assert_eq!(downloads.count(), 300);
+    });
+}
+
+#[test]
 fn events_tell_of_peers_and_blocks() {
     block_on(async {
         let from = writer().await;

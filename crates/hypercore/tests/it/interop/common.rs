@@ -407,24 +407,12 @@ pub(super) fn cut_after(bytes: u64, port: u16) -> Result<u16> {
     Ok(here)
 }
 
-/// Blocks whose download is told, until there are so many or it has been enough.
-pub(super) fn downloaded(events: &mut Events, count: u64) -> Result<Vec<u64>> {
-    let mut blocks = Vec::new();
-    soon(async {
-        while (blocks.len() as u64) < count {
-            match events.next().await {
-                Some(Event::Download { index, .. }) => blocks.push(index.get()),
-                Some(_) => {}
-                None => bail!("the log was closed"),
-            }
-        }
-        Ok(())
-    })?;
-    // Any that come too often.
-    while let Some(event) = events.try_next() {
-        if let Event::Download { index, .. } = event {
-            blocks.push(index.get());
-        }
-    }
-    Ok(blocks)
+/// The blocks whose download has been told.
+pub(super) fn downloaded(events: &mut Events) -> Vec<u64> {
+    std::iter::from_fn(|| events.try_next())
+        .filter_map(|event| match event {
+            Event::Download { index, .. } => Some(index.get()),
+            _ => None,
+        })
+        .collect()
 }
