@@ -131,7 +131,12 @@ fn closing_ends_everything_that_waits() {
         let (get, download, mut watch) = (to.get(7), to.download(..9).start(), to.watch());
         let get = task::spawn(get.into_future());
         let download = task::spawn(download);
-        task::sleep(Duration::from_millis(20)).await;
+        soon(async {
+            while to.peers().is_empty() {
+                task::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
         to.close().await.unwrap();
         assert!(matches!(soon(get).await.unwrap_err(), GetError::Closed));
         assert!(matches!(
