@@ -89,6 +89,45 @@ fn of_the_reference_between_two_of_ours(version: Version) -> Result<()> {
     Ok(())
 }
 
+/// A reference lets go of blocks, before and while it is connected; another still has them.
+fn what_one_reference_cleared_comes_from_another(version: Version) -> Result<()> {
+    let (mut source, mut copy) = (reference!(version), reference!(version));
+    let key = source.write()?;
+    source.append(&VARIED, 0..LENGTH, 100)?;
+    let port = source.peer.listen()?;
+    copy.read(key)?;
+    copy.peer.call("connect", json!({ "port": port }))?;
+    copy.wait_for(LENGTH, false)?;
+    copy.download(&json!({ "start": 0, "end": LENGTH }))?;
+    copy.peer.call("disconnect", json!({}))?;
+
+    source
+        .peer
+        .call("clear", json!({ "start": 10, "end": 20 }))?;
+    let log = reader(key)?;
+    let _line = dial(&log, port)?;
+    soon(log.download(0..10))?;
+    source
+        .peer
+        .call("clear", json!({ "start": 30, "end": 31 }))?;
+    for index in [10, 19, 30] {
+        let missing = block_on(log.get(index).timeout(NOT_LONG).into_future());
+        assert!(
+            matches!(missing, Err(GetError::TimedOut { .. })),
+            "{missing:?}"
+        );
+    }
+    let rest = log.download(..LENGTH).start();
+    let _copy = copy.dialled_by(&log)?;
+    soon(rest)?;
+    assert_eq!(
+        local_digest(&log, 0..LENGTH)?,
+        digest(VARIED.blocks(0..LENGTH))?
+    );
+    assert_eq!(Facts::of(&log)?, copy.facts()?);
+    Ok(())
+}
+
 #[test]
 fn both_references_and_one_of_ours_are_fetched_from_at_once() -> Result<()> {
     const LENGTH: u64 = 3000;
@@ -176,5 +215,6 @@ fn the_reference_fetches_from_both_kinds_at_once(version: Version) -> Result<()>
 against_both!(
     the_reference_fetches_from_both_kinds_at_once,
     of_ours_between_two_references,
-    of_the_reference_between_two_of_ours
+    of_the_reference_between_two_of_ours,
+    what_one_reference_cleared_comes_from_another,
 );
