@@ -175,7 +175,8 @@ impl Batch {
     /// Verifies proofs against `head`, each upgrade against the head that the ones before it led to.
     ///
     /// A proof with an upgrade that others have overtaken still counts for its block, hash or seek. A
-    /// proof that fails does not affect the others.
+    /// proof that fails does not affect the others. A log without blocks follows an upgrade from its
+    /// first block on to a later fork; for any other that takes a [`Reorg`](super::Reorg).
     #[must_use]
     pub fn verify(
         head: &Head,
@@ -319,8 +320,17 @@ struct Judge {
 }
 
 impl Judge {
+    /// Without a block there is nothing to keep of one fork, and a signed tree of a later one can be
+    /// taken over as it is.
+    fn adopts(&self, proof: &Proof) -> bool {
+        let from_nothing = |upgrade: &UpgradeProof| upgrade.start == Length::ZERO;
+        proof.fork > self.head.fork
+            && self.head.length == Length::ZERO
+            && proof.upgrade.as_ref().is_some_and(from_nothing)
+    }
+
     fn item(&mut self, proof: Proof, path: Option<Path>) -> Result<Item, ProofError> {
-        if proof.fork != self.head.fork {
+        if proof.fork != self.head.fork && !self.adopts(&proof) {
             return Err(ProofError::OtherFork {
                 ours: self.head.fork,
                 theirs: proof.fork,
