@@ -142,7 +142,7 @@ pub enum Notice {
         /// Number of blocks.
         length: Length,
     },
-    /// A peer is on a higher fork. It is not followed.
+    /// A peer is on a higher fork. It is not followed, as there are blocks of ours already.
     HigherFork {
         /// Who.
         peer: PeerId,

@@ -202,7 +202,11 @@ fn request_upgrade(shared: &mut Shared, peer: &mut Peer, block: Option<(u64, u64
 
 fn upgrade_request(shared: &Shared, peer: &Peer) -> Option<UpgradeRequest> {
     let start = shared.view.length;
-    let length = peer.length(shared)?.checked_sub(start.get())?;
+    let length = if peer.is_adoptable(shared) {
+        peer.remote?.length.get()
+    } else {
+        peer.length(shared)?.checked_sub(start.get())?
+    };
     Some(UpgradeRequest {
         start,
         length: Length::new(length),

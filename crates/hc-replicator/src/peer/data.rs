@@ -1,6 +1,7 @@
 //! Answers of a peer to our requests: matched to what was asked, checked, and what a wrong one costs.
 //! Knows nothing of how an answer is verified.
 
+use hc_merkle::Length;
 use hc_merkle::proof::Proof;
 use hc_protocol::message::{Data, NoData, NoDataReason};
 
@@ -34,7 +35,9 @@ impl Peer {
             self.fault(shared, Fault::Unsolicited);
             return;
         }
-        if proof.fork != sent.fork || sent.fork != shared.view.fork {
+        let view = &shared.view;
+        let adopts = sent.fork > view.fork && view.length == Length::ZERO;
+        if proof.fork != sent.fork || (sent.fork != view.fork && !adopts) {
             self.give_up(shared, &sent);
             return;
         }

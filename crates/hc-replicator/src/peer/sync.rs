@@ -22,7 +22,7 @@ impl Peer {
             before.is_none_or(|before| (before.fork, before.length) != (sync.fork, sync.length));
         if moved {
             self.dawdled = false;
-            if sync.fork > shared.view.fork {
+            if sync.fork > shared.view.fork && !self.is_adoptable(shared) {
                 let (fork, length) = (sync.fork, sync.length);
                 shared.notify(Notice::HigherFork {
                     peer: self.id,
@@ -128,8 +128,24 @@ impl Peer {
         }
     }
 
+    /// Whether it is on a later fork that we can take over as it is: where we have no block, there is
+    /// nothing to find a common ancestor for.
+    pub(crate) fn is_adoptable(&self, shared: &Shared) -> bool {
+        let view = &shared.view;
+        view.length == Length::ZERO
+            && self.remote.is_some_and(|remote| {
+                remote.fork > view.fork && remote.length > Length::ZERO && remote.uploading
+            })
+            && !self.shunned
+            && !self.dawdled
+    }
+
     /// Whether it can give us a longer log right now, going by what it said.
     pub(crate) fn can_upgrade_us(&self, shared: &Shared) -> bool {
+        self.is_adoptable(shared) || self.can_grow_us(shared)
+    }
+
+    fn can_grow_us(&self, shared: &Shared) -> bool {
         self.same_fork(shared).is_some_and(|remote| {
             remote.can_upgrade
                 && remote.uploading
@@ -148,6 +164,9 @@ impl Peer {
         let Some(remote) = &self.remote else {
             return true;
         };
+        if self.is_adoptable(shared) {
+            return true;
+        }
         remote.uploading
             && remote.fork == shared.view.fork
             && remote.length > shared.view.length

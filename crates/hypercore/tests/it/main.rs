@@ -6,6 +6,7 @@ mod derive;
 mod disk;
 mod encryption;
 mod endings;
+mod forks;
 mod interop;
 mod log;
 mod peers;
