@@ -17,14 +17,14 @@ use crate::plan::{block_request, hash_request, requests, whole};
 use crate::sources::Source;
 use crate::store::Store;
 
-fn confirm(store: &Store, authority: &Authority, proofs: Vec<Proof>) -> Confirmed {
+pub(crate) fn confirm(store: &Store, authority: &Authority, proofs: Vec<Proof>) -> Confirmed {
     let batch = Batch::verify(&store.head, authority, proofs);
     assert!(batch.expected().is_sorted());
     let stored = store.read(batch.expected());
     batch.confirm(&stored)
 }
 
-fn upgraded(source: &Source) -> Store {
+pub(crate) fn upgraded(source: &Source) -> Store {
     let mut store = Store::empty();
     let proof = source.answer(&whole(source)).expect("an answer");
     let confirmed = confirm(&store, &source.authority(), vec![proof]);
@@ -33,7 +33,7 @@ fn upgraded(source: &Source) -> Store {
 }
 
 /// What a reader with these nodes asks for to get a block.
-fn block_proof(source: &Source, store: &Store, block: u64) -> Proof {
+pub(crate) fn block_proof(source: &Source, store: &Store, block: u64) -> Proof {
     let plan = Missing::new(store.head.length(), NodeIndex::new(2 * block));
     let missing = plan.count(&store.read(plan.nodes()));
     source
@@ -41,7 +41,7 @@ fn block_proof(source: &Source, store: &Store, block: u64) -> Proof {
         .expect("an answer")
 }
 
-fn upgrade(source: &Source, start: u64, length: u64, block: Option<u64>) -> Proof {
+pub(crate) fn upgrade(source: &Source, start: u64, length: u64, block: Option<u64>) -> Proof {
     let upgrade = Some(UpgradeRequest {
         start: start.into(),
         length: length.into(),
@@ -104,58 +104,6 @@ fn a_bad_proof_does_not_affect_the_others() {
     );
     store.commit(&confirmed.change.unwrap());
     assert_eq!(store.has(), [[2, 3], [5, 6]]);
-}
-
-#[test]
-fn an_empty_log_takes_over_a_later_fork_and_no_other_does() {
-    let source = Source::made(&[(0..20, 'a')], 3);
-    let authority = source.authority();
-    let proof = source.answer(&whole(&source)).expect("an answer");
-    let mut store = Store::empty();
-    let confirmed = confirm(&store, &authority, vec![proof.clone()]);
-    let change = confirmed.change.unwrap();
-    assert_eq!(change.base(), (Fork::ZERO, Length::ZERO));
-    assert_eq!(change.truncate(), None);
-    assert_eq!(change.head(), Some(&source.store.head));
-    store.commit(&change);
-    let block = block_proof(&source, &store, 7);
-    assert_eq!(
-        confirm(&store, &authority, vec![block.clone()]).outcomes,
-        [Ok(())]
-    );
-
-    // only with a tree, only from the first block on, never back, and with the signature of that fork
-    let other = |ours: u64, theirs: u64| {
-        let (ours, theirs) = (Fork::new(ours), Fork::new(theirs));
-        [Err(ProofError::OtherFork { ours, theirs })]
-    };
-    let empty = Store::empty();
-    assert_eq!(
-        confirm(&empty, &authority, vec![block]).outcomes,
-        other(0, 3)
-    );
-    let later = upgrade(&source, 5, 15, None);
-    assert_eq!(
-        confirm(&empty, &authority, vec![later]).outcomes,
-        other(0, 3)
-    );
-    let before = Source::made(&[(0..20, 'a')], 2);
-    let back = before.answer(&whole(&before)).expect("an answer");
-    assert_eq!(
-        confirm(&store, &authority, vec![back.clone()]).outcomes,
-        other(3, 2)
-    );
-    let full = upgraded(&Source::made(&[(0..20, 'a')], 0));
-    assert_eq!(
-        confirm(&full, &authority, vec![proof]).outcomes,
-        other(0, 3)
-    );
-    let forged = Proof {
-        fork: Fork::new(4),
-        ..back
-    };
-    let outcomes = confirm(&empty, &authority, vec![forged]).outcomes;
-    assert!(matches!(outcomes[..], [Err(ProofError::Signature(_))]));
 }
 
 #[test]

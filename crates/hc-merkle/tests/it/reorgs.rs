@@ -6,6 +6,7 @@ use hc_merkle::{Fork, Length, NodeIndex, ProofError, max_missing_nodes};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::batch::{block_proof, confirm, upgrade, upgraded};
 use crate::plan::{block_request, hash_request, whole};
 use crate::sources::{Source, all, decode};
 use crate::store::Store;
@@ -199,4 +200,56 @@ proptest! {
             prop_assert_eq!(kept.answer(&request), after.answer(&request));
         }
     }
+}
+
+#[test]
+fn an_empty_log_takes_over_a_later_fork_and_no_other_does() {
+    let source = Source::made(&[(0..20, 'a')], 3);
+    let authority = source.authority();
+    let proof = source.answer(&whole(&source)).expect("an answer");
+    let mut store = Store::empty();
+    let confirmed = confirm(&store, &authority, vec![proof.clone()]);
+    let change = confirmed.change.unwrap();
+    assert_eq!(change.base(), (Fork::ZERO, Length::ZERO));
+    assert_eq!(change.truncate(), None);
+    assert_eq!(change.head(), Some(&source.store.head));
+    store.commit(&change);
+    let block = block_proof(&source, &store, 7);
+    assert_eq!(
+        confirm(&store, &authority, vec![block.clone()]).outcomes,
+        [Ok(())]
+    );
+
+    // only with a tree, only from the first block on, never back, and with the signature of that fork
+    let other = |ours: u64, theirs: u64| {
+        let (ours, theirs) = (Fork::new(ours), Fork::new(theirs));
+        [Err(ProofError::OtherFork { ours, theirs })]
+    };
+    let empty = Store::empty();
+    assert_eq!(
+        confirm(&empty, &authority, vec![block]).outcomes,
+        other(0, 3)
+    );
+    let later = upgrade(&source, 5, 15, None);
+    assert_eq!(
+        confirm(&empty, &authority, vec![later]).outcomes,
+        other(0, 3)
+    );
+    let before = Source::made(&[(0..20, 'a')], 2);
+    let back = before.answer(&whole(&before)).expect("an answer");
+    assert_eq!(
+        confirm(&store, &authority, vec![back.clone()]).outcomes,
+        other(3, 2)
+    );
+    let full = upgraded(&Source::made(&[(0..20, 'a')], 0));
+    assert_eq!(
+        confirm(&full, &authority, vec![proof]).outcomes,
+        other(0, 3)
+    );
+    let forged = Proof {
+        fork: Fork::new(4),
+        ..back
+    };
+    let outcomes = confirm(&empty, &authority, vec![forged]).outcomes;
+    assert!(matches!(outcomes[..], [Err(ProofError::Signature(_))]));
 }
