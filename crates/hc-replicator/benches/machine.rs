@@ -18,7 +18,7 @@ fn download(criterion: &mut Criterion) {
             group.bench_function(format!("{order:?}/{blocks}"), |bencher| {
                 let run = |mut pair: Pair| {
                     pair.download(order);
-                    (pair.outputs, pair.nodes, pair.inside)
+                    (pair.outputs, pair.nodes, pair.looked_at())
                 };
                 bencher.iter_batched(|| Pair::new(blocks), run, BatchSize::LargeInput);
             });

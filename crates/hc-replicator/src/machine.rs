@@ -415,6 +415,9 @@ impl Replicator {
     /// Asks peers for more: all if there is more to do, else those with news or room. Quick ones first.
     fn ask_peers(&mut self) {
         let shared = &mut self.shared;
+        if shared.dirty.is_empty() && shared.work == self.swept {
+            return;
+        }
         let dirty = core::mem::take(&mut shared.dirty);
         let mut ids: Vec<PeerId> = if shared.work == self.swept {
             dirty.into_iter().collect()

@@ -6,18 +6,37 @@
 
 use hc_bitfield::Bitfield;
 
+/// Up to this many levels up, the blocks under a node are looked at one by one: a search goes through
+/// a whole page where nothing is set.
+const PROBED: u64 = 4;
+
 /// How many nodes on the path of block `index`, from its leaf up, are not here: what
 /// [`BlockRequest::nodes`](hc_merkle::proof::BlockRequest) asks for. `length` is that of the shorter
 /// of the two trees, ours and that of who is asked; 0 past it.
 ///
 /// Never too few. It may be more than the store lacks, where blocks were cleared or nodes came without
 /// blocks; the answer is then longer than it had to be, and as good.
-pub(crate) fn missing_nodes(held: &Bitfield, index: u64, length: u64) -> u64 {
-    if index >= length || held.get(index) {
-        return 0;
+///
+/// Where `coming` blocks may be counted as held, and that makes for fewer: also which one the answer
+/// leans on.
+pub(crate) fn missing_nodes(
+    held: &Bitfield,
+    coming: Option<&Bitfield>,
+    index: u64,
+    length: u64,
+) -> (u64, Option<u64>) {
+    if held.get(index) {
+        return (0, None);
     }
-    let nearest = nearest(held, index).map_or(u64::MAX, |(nodes, _)| nodes);
-    path_to_root(index, length).min(nearest)
+    let root = path_to_root(index, length);
+    // what is coming is mostly nearer, and then the search of what is held is short
+    let leans = coming.and_then(|coming| nearest(coming, index, root));
+    let enough = leans.map_or(root, |(nodes, _)| nodes + 1);
+    match (nearest(held, index, enough), leans) {
+        (Some((nodes, _)), _) => (nodes, None),
+        (None, Some((nodes, at))) => (nodes, Some(at)),
+        (None, None) => (root, None),
+    }
 }
 
 /// The same where nothing is taken to be known but the roots.
@@ -29,13 +48,27 @@ pub(crate) fn path_to_root(index: u64, length: u64) -> u64 {
     }
 }
 
-/// The block of a set, other than `index`, whose path meets that of `index` first, and how many nodes
-/// of the path of `index` lie below.
-pub(crate) fn nearest(blocks: &Bitfield, index: u64) -> Option<(u64, u64)> {
+/// The block of a set, other than `index`, whose path meets that of `index` first and with fewer than
+/// `most` nodes of the path of `index` below; and how many those are.
+fn nearest(blocks: &Bitfield, index: u64, most: u64) -> Option<(u64, u64)> {
+    if most == 0 {
+        return None;
+    }
+    let meets = |at: u64| (paths_meet(index, at), at);
     let before = index.checked_sub(1).and_then(|at| blocks.last_set(at));
-    let after = index.checked_add(1).and_then(|at| blocks.first_set(at));
-    let found = before.into_iter().chain(after);
-    found.map(|at| (paths_meet(index, at), at)).min()
+    let before = before.map(meets).filter(|(nodes, _)| *nodes < most);
+    // only under the node where the two meet can there be a nearer one
+    let height = before.map_or(most, |(nodes, _)| nodes);
+    let last = index
+        | 1_u64
+            .checked_shl(u32::try_from(height).ok()?)
+            .map_or(u64::MAX, |size| size - 1);
+    let after = if height <= PROBED {
+        (index + 1..=last).find(|at| blocks.get(*at))
+    } else {
+        blocks.first_set(index + 1).filter(|at| *at <= last)
+    };
+    after.map(meets).or(before)
 }
 
 /// How many nodes, from the leaf up, the path of `index` has to itself where that of `other` joins it:
@@ -91,6 +124,8 @@ impl Subtree {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     /// Nodes as (level, number at that level), from every block that is held and the roots.
@@ -129,7 +164,7 @@ mod tests {
                         (0..).take_while(|level| !nodes.contains(&(*level, index >> level)));
                     let expected = expected.count() as u64;
                     assert_eq!(
-                        missing_nodes(&bits, index, length),
+                        missing_nodes(&bits, None, index, length).0,
                         expected,
                         "block {index} of {length}, held {blocks:?}"
                     );
@@ -143,6 +178,28 @@ mod tests {
                             start += 1 << level;
                         }
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_block_is_the_one_whose_path_meets_first() {
+        let mut rng = crate::rng::Rng::new(5);
+        for _ in 0..200 {
+            let others: Vec<u64> = (0..rng.below(12)).map(|_| rng.below(300)).collect();
+            let bits: Bitfield = others.iter().map(|at| *at..*at + 1).collect();
+            for index in (0..300).filter(|index| !bits.get(*index)) {
+                let meets =
+                    |at: &u64| (0..).find(|level| index >> (level + 1) == at >> (level + 1));
+                let least = others.iter().filter_map(meets).min();
+                for most in 0..10_u64 {
+                    let found = nearest(&bits, index, most);
+                    assert_eq!(
+                        found.map(|(nodes, _)| nodes),
+                        least.filter(|least| *least < most)
+                    );
+                    assert!(found.is_none_or(|(nodes, at)| meets(&at) == Some(nodes)));
                 }
             }
         }

@@ -23,8 +23,12 @@ const URGENT: u64 = 1;
 /// Everything else.
 const NORMAL: u64 = 0;
 
+/// Blocks that a search passes over in one step.
+const PASSED_AT_ONCE: u64 = 64;
+
 /// Asks a peer for all that it can be asked for, and says whether it could take more.
 pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
+    shared.stats.looked_at += 1;
     let asked = peer.remote.is_some_and(|remote| remote.uploading) && !peer.shunned;
     let mut free = peer.free_window(&shared.config.window);
     if !asked || free == 0 {
@@ -85,7 +89,9 @@ fn request_waiting(shared: &mut Shared, peer: &mut Peer) -> bool {
         return false;
     }
     let bound = peer.bound(shared);
-    if let Some(index) = waiting.first_common(&peer.blocks, 0..bound) {
+    let found = waiting.first_common(&peer.blocks, 0..bound);
+    shared.stats.looked_at += 1;
+    if let Some(index) = found {
         request_block(shared, peer, index, URGENT);
         return true;
     }
@@ -106,21 +112,25 @@ fn request_from_range(shared: &mut Shared, peer: &mut Peer, id: DemandId) -> boo
     let Some(range) = shared.demands.range(id) else {
         return false;
     };
+    let looked_at = &mut shared.stats.looked_at;
+    let mut search = |from: u64, to: u64| {
+        let found = range.first(&peer.blocks, &shared.taken, from, to);
+        let from = from.max(range.lacking());
+        let end = found.unwrap_or(to.min(range.end()));
+        *looked_at += 1 + end.saturating_sub(from) / PASSED_AT_ONCE;
+        found
+    };
     let index = match range.order() {
-        Order::Linear => range.first(&peer.blocks, &shared.taken, 0, bound),
+        Order::Linear => search(0, bound),
         Order::Scattered => {
             let (from, to) = peer.runs.get(&id).copied().unwrap_or((0, 0));
-            let found = range
-                .first(&peer.blocks, &shared.taken, from, to.min(bound))
-                .or_else(|| {
-                    // a new run: somewhere, else the first there is
-                    let start = range.lacking();
-                    let span = range.end().min(bound).saturating_sub(start);
-                    let from = (start + shared.rng.below(span)) & !(RUN - 1);
-                    range
-                        .first(&peer.blocks, &shared.taken, from, bound)
-                        .or_else(|| range.first(&peer.blocks, &shared.taken, start, from))
-                });
+            let found = search(from, to.min(bound)).or_else(|| {
+                // a new run: somewhere, else the first there is
+                let start = range.lacking();
+                let span = range.end().min(bound).saturating_sub(start);
+                let from = (start + shared.rng.below(span)) & !(RUN - 1);
+                search(from, bound).or_else(|| search(start, from))
+            });
             if let Some(index) = found {
                 shared.traced.insert(id);
                 peer.runs.insert(id, (index + 1, (index | (RUN - 1)) + 1));
@@ -170,20 +180,17 @@ fn block_request(shared: &Shared, peer: &Peer, index: u64, priority: u64) -> Blo
         .get()
         .min(peer.length(shared).unwrap_or(0));
     let tie = shared.untied.get(&index);
-    let stored = match tie {
-        Some(Tie::Roots) => path::path_to_root(index, length),
-        _ => path::missing_nodes(&shared.view.blocks, index, length),
+    let coming = (tie.is_none() && priority == NORMAL).then(|| peer.coming.blocks());
+    let (nodes, leans_on) = match tie {
+        Some(Tie::Roots) => (path::path_to_root(index, length), None),
+        _ => path::missing_nodes(&shared.view.blocks, coming, index, length),
     };
-    let leans = (tie.is_none() && priority == NORMAL && stored > 0)
-        .then(|| path::nearest(peer.coming.blocks(), index))
-        .flatten()
-        .filter(|(nodes, _)| *nodes < stored);
     Block {
         request: BlockRequest {
             index: BlockIndex::new(index),
-            nodes: leans.map_or(stored, |(nodes, _)| nodes),
+            nodes,
         },
-        leans_on: leans.map(|(_, other)| other),
+        leans_on,
     }
 }
 

@@ -52,6 +52,9 @@ pub struct Stats {
     pub sent: Counts,
     /// Messages received.
     pub received: Counts,
+    /// Steps of the search for what to ask for: peers, ranges, and runs of blocks that were passed over.
+    /// Counted with all peers alone. In proportion to what is asked for, whatever the length of the log.
+    pub looked_at: u64,
     /// Blocks that were asked for and stored.
     pub blocks_downloaded: u64,
     /// Their bytes.

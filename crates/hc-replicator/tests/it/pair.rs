@@ -2,7 +2,7 @@
 //! measured is the work of the machines alone.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
@@ -31,8 +31,6 @@ pub(crate) struct Pair {
     pub(crate) outputs: u64,
     /// Nodes that were asked for.
     pub(crate) nodes: u64,
-    /// Time spent in the machines.
-    pub(crate) inside: Duration,
 }
 
 impl Pair {
@@ -59,7 +57,6 @@ impl Pair {
             done: false,
             outputs: 0,
             nodes: 0,
-            inside: Duration::ZERO,
         }
     }
 
@@ -88,15 +85,16 @@ impl Pair {
         }
     }
 
+    /// Steps of the reader's search for what to ask for.
+    pub(crate) fn looked_at(&self) -> u64 {
+        self.machines[1].stats().looked_at
+    }
+
     fn step(&mut self, at: usize, input: Input) {
         self.now = self.now.after(Duration::from_micros(1));
-        let start = Instant::now();
         self.machines[at].handle(self.now, input);
-        self.inside += start.elapsed();
         loop {
-            let start = Instant::now();
             let output = self.machines[at].poll_output();
-            self.inside += start.elapsed();
             self.outputs += 1;
             match output {
                 Output::Wait(_) => return,

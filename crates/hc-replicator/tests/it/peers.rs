@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use hc_protocol::message::Message;
-use hc_replicator::{Demand, Outcome};
+use hc_protocol::message::{Data, Message, Range};
+use hc_replicator::{Demand, Outcome, PeerId};
 
 use crate::download::span;
 use crate::log::{Log, index};
+use crate::script::{Script, block_proof, requests, sent, sync};
 use crate::world::World;
 
 /// Full sources and one reader, which is the last.
@@ -143,4 +144,33 @@ fn a_block_that_one_peer_sits_on_is_taken_over_by_one_that_comes_later() {
     world.connect(1, 2);
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+}
+
+#[test]
+fn a_slower_copy_is_taken_back_once_the_block_is_here() {
+    let mut script = Script::with_peer(10, 0..0, 10);
+    let other = PeerId(2);
+    script.open(other);
+    script.receive_from(other, Message::Sync(sync(10, 10)));
+    script.receive_from(
+        other,
+        Message::Range(Range {
+            drop: false,
+            start: 0,
+            length: 10,
+        }),
+    );
+    let (_, outputs) = script.demand(Demand::Block(index(3)));
+    let first = requests(&outputs)[0].id;
+    let copy = requests(&script.elapse(Duration::from_millis(100)))[0].id;
+    script.receive_from(
+        other,
+        Message::Data(Data {
+            id: copy,
+            proof: block_proof(3),
+        }),
+    );
+    let outputs = script.publish(3..4);
+    let cancel = Message::Cancel(hc_protocol::message::Cancel { id: first });
+    assert!(sent(&outputs).contains(&&cancel));
 }

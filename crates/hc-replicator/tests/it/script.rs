@@ -568,35 +568,6 @@ fn of_two_answers_for_a_block_the_second_is_not_checked_while_the_first_is() {
 }
 
 #[test]
-fn a_slower_copy_is_taken_back_once_the_block_is_here() {
-    let mut script = Script::with_peer(10, 0..0, 10);
-    let other = PeerId(2);
-    script.open(other);
-    script.receive_from(other, Message::Sync(sync(10, 10)));
-    script.receive_from(
-        other,
-        Message::Range(Range {
-            drop: false,
-            start: 0,
-            length: 10,
-        }),
-    );
-    let (_, outputs) = script.demand(Demand::Block(index(3)));
-    let first = requests(&outputs)[0].id;
-    let copy = requests(&script.elapse(Duration::from_millis(100)))[0].id;
-    script.receive_from(
-        other,
-        Message::Data(Data {
-            id: copy,
-            proof: block_proof(3),
-        }),
-    );
-    let outputs = script.publish(3..4);
-    let cancel = Message::Cancel(hc_protocol::message::Cancel { id: first });
-    assert!(sent(&outputs).contains(&&cancel));
-}
-
-#[test]
 fn a_flood_of_lengths_makes_the_store_look_once_at_a_time() {
     let mut script = Script::new(1000, 999..1000);
     script.open(PEER);
