@@ -23,6 +23,14 @@ pub const OUTBOX_BYTES: usize = 1024 * 1024;
 /// then is small, and a remote that makes it grow does not read.
 pub const OUTBOX_FULL_BYTES: usize = OUTBOX_BYTES + 2 * MAX_BLOCK_BYTES;
 
+/// Messages of a connection that are taken in before what follows from them is done. One frame can hold
+/// millions, each of which costs more memory than it has bytes.
+pub const MESSAGES_PER_TURN: usize = 4096;
+
+/// Messages that are handed to a machine at once; between two such portions it is looked at whether
+/// their answers leave room for more.
+pub const MESSAGES_AT_ONCE: usize = 64;
+
 /// Bytes of blocks that wait to be verified and stored, per log, before their connections are no
 /// longer read.
 pub const APPLY_QUEUE_BYTES: usize = 32 * 1024 * 1024;

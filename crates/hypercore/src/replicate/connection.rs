@@ -19,7 +19,10 @@ use super::error::ReplicateError;
 use super::outbox::Outbox;
 use super::router::Router;
 use super::{Ended, Traffic};
-use crate::limits::{OUTBOX_FULL_BYTES, READ_BYTES, ROUNDS_PER_POLL};
+use crate::limits::{
+    MESSAGES_AT_ONCE, MESSAGES_PER_TURN, OUTBOX_BYTES, OUTBOX_FULL_BYTES, READ_BYTES,
+    ROUNDS_PER_POLL,
+};
 use crate::rt::{BoxFuture, Runtime};
 
 /// The first size of the buffer that is read into; it grows where reads fill it.
@@ -52,6 +55,8 @@ struct Driver {
     buffer: Vec<u8>,
     unwritten: Bytes,
     unflushed: bool,
+    /// The link has more to tell of what was read.
+    unheard: bool,
     ending: Option<Result<Ended, ReplicateError>>,
 }
 
@@ -70,6 +75,7 @@ impl<S> Connection<S> {
             buffer: Vec::new(),
             unwritten: Bytes::new(),
             unflushed: false,
+            unheard: false,
             ending: None,
         };
         Self { stream, driver }
@@ -179,6 +185,10 @@ impl Driver {
         if paused || self.ending.is_some() {
             return Ok(false);
         }
+        if self.unheard {
+            self.hear()?;
+            return Ok(true);
+        }
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_READ_BYTES, 0);
         }
@@ -199,12 +209,22 @@ impl Driver {
         Ok(true)
     }
 
-    /// Passes on all that the link has to tell.
+    /// Passes on what the link has to tell: all of it, or as much as there is room to answer.
     fn hear(&mut self) -> Result<(), ReplicateError> {
         let Ok(link) = &mut self.link else {
             return Ok(());
         };
+        let mut count = 0_usize;
+        self.unheard = false;
         let heard = loop {
+            count += 1;
+            if count.is_multiple_of(MESSAGES_AT_ONCE) {
+                self.router.deliver();
+                if count >= MESSAGES_PER_TURN || self.outbox.bytes() > OUTBOX_BYTES {
+                    self.unheard = true;
+                    break Ok(());
+                }
+            }
             match link.poll_event() {
                 Ok(Some(link::Event::Channel(event))) => {
                     if let Err(error) = self.router.event(link, event) {

@@ -7,11 +7,13 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use hc_encoding::{Encode, Writer};
 use hc_protocol::capability::{ALIAS, ReplicationHandshake, channel_name};
 use hc_protocol::link::{Event, Link, LinkOptions};
-use hc_protocol::message::MessageKind;
-use hc_protocol::mux::{self, ChannelId, Name, Raw};
+use hc_protocol::message::{Message, MessageKind, Want};
+use hc_protocol::mux::{self, ChannelId, Mux, Name, Raw};
 use hc_protocol::noise::{KeyPair, Keys, Seed};
 use hc_protocol::secret_stream::StreamHeader;
+use hc_protocol::secure::{ROOM, SecureEvent, SecureStream};
 use hc_protocol::{HandshakeHash, Side, Time};
+use hc_replicator::{Fault, Limited};
 use hypercore::{CoreKey, Ended, Hypercore, ReplicateError, Role, Storage};
 
 use crate::pipe::{End, pipe};
@@ -185,5 +187,60 @@ fn channels_of_other_protocols_are_rejected_and_nothing_else() {
         let mut connection = Box::pin(connection);
         let wait = async_std::future::timeout(Duration::from_millis(20), &mut connection);
         assert!(wait.await.is_err(), "the connection goes on");
+    });
+}
+
+#[test]
+fn who_asks_without_end_in_one_frame_is_hung_up_on() {
+    block_on(async {
+        let log = log().await;
+        let (ours, mut theirs) = pipe();
+        let connection = task::spawn(log.replicate(ours, Role::Responder));
+        let keys = Keys {
+            local: KeyPair::from_seed(&Seed::new([1; 32])),
+            ephemeral: Seed::new([2; 32]),
+        };
+        let mut stream = SecureStream::xx(Side::Initiator, keys, StreamHeader([3; 24]));
+        let hash = loop {
+            theirs.write_all(&stream.take_outgoing()).await.unwrap();
+            if let Some(SecureEvent::Handshaken { hash, .. }) = stream.poll().unwrap() {
+                break hash;
+            }
+            let mut buffer = [0; 4096];
+            let count = theirs.read(&mut buffer).await.unwrap();
+            stream.receive(&buffer[..count]);
+        };
+        theirs.write_all(&stream.take_outgoing()).await.unwrap();
+
+        let mut mux = Mux::new(ROOM);
+        mux.cork();
+        let handshake = ReplicationHandshake::new(Side::Initiator, &log.key(), &hash);
+        let name = channel_name(&log.discovery_key());
+        let channel = mux.open(&name, &[ALIAS], &handshake).unwrap();
+        for window in 0..500_000 {
+            let want = Message::Want(Want {
+                start: window * 4096,
+                length: 4096,
+                any: false,
+            });
+            mux.send(channel, want.kind().message_type(), &want)
+                .unwrap();
+        }
+        mux.uncork();
+        let mut frame = mux.poll_frame().unwrap();
+        assert_eq!(mux.poll_frame(), None, "it is one frame");
+        stream.seal(&mut frame).unwrap();
+        // Nothing is read, so that no answer leaves.
+        theirs.write_all(&frame).await.ok();
+        let ended = async_std::future::timeout(Duration::from_secs(30), connection).await;
+        let error = ended.expect("it ends").unwrap_err();
+        let fault = Fault::OverLimit {
+            what: Limited::UnansweredWants,
+            limit: hc_replicator::limits::UNANSWERED_WANTS,
+        };
+        assert!(
+            matches!(error, ReplicateError::Fault { fault: found, .. } if found == fault),
+            "{error}"
+        );
     });
 }
