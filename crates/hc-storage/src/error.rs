@@ -265,6 +265,9 @@ pub enum DamageKind {
     /// Frames between this place and what follows are gone.
     #[error("frames are missing")]
     Missing,
+    /// The file that says how far the log is known to reach is not one, or that of another store.
+    #[error("recorded position of the log is altered")]
+    Position,
     /// A record of the file of secret keys is torn or altered.
     #[error("record of a secret key is torn or altered")]
     Secret,

@@ -182,6 +182,13 @@ impl FaultDisk {
         state.synced_names.insert(name.to_owned(), id);
     }
 
+    /// Removes a file, on the device too.
+    pub fn delete(&self, name: &str) {
+        let mut state = lock(&self.0.state);
+        state.names.remove(name);
+        state.synced_names.remove(name);
+    }
+
     /// Flips bits in every entry of the index.
     pub fn damage_index(&self) {
         for value in lock(&self.0.state).index.entries.values_mut() {

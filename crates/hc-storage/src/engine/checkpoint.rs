@@ -2,8 +2,9 @@
 //!
 //! 1. Note where the log ends, and set aside what the index lacks.
 //! 2. Bring the log to the device up to there.
-//! 3. Apply one batch with all changed pages and the noted place.
-//! 4. Bring the index to the device.
+//! 3. Record beside the log, on the device, that it reaches so far.
+//! 4. Apply one batch with all changed pages and the noted place.
+//! 5. Bring the index to the device.
 //!
 //! Only then does the index speak for that part of the log.
 
@@ -17,11 +18,12 @@ use hc_merkle::{CoreKey, DiscoveryKey};
 use super::overlay::Overlay;
 use super::state::{Core, Dirty, Facts};
 use super::{Engine, Space};
-use crate::error::{IndexError, StorageError};
+use crate::error::{IndexError, IoFault, StorageError};
 use crate::index::page::{LocatorPage, NodePage};
 use crate::index::{self, Changes, Index, IndexExt, bad_entry};
 use crate::lock::{lock, write};
-use crate::log::{Lsn, Position};
+use crate::log::Position;
+use crate::log::mark::{self, Mark, Recorded};
 use crate::record::cursor::put_bytes;
 use crate::record::entry::{CoreId, HeadRecord, encode_hints};
 use crate::record::varint;
@@ -37,6 +39,8 @@ pub(crate) const CHUNK: usize = 4096;
 /// What one checkpoint writes.
 struct Cut {
     at: Position,
+    /// The frame before that, where this handle writes.
+    last: Option<Mark>,
     cores: Vec<Frozen>,
     names: BTreeMap<DiscoveryKey, Option<(CoreId, CoreKey)>>,
     space: Vec<(u32, Space)>,
@@ -72,13 +76,16 @@ impl Engine {
             Access::ReadOnly => Some(*lock(&self.read_to)),
         };
         let cut = self.freeze(end)?;
+        if let Some(last) = cut.last {
+            self.log.sync(last.lsn)?;
+            if let Err(error) = self.record(last) {
+                let error = Arc::new(StorageError::Io(error));
+                self.log.fail(Arc::clone(&error));
+                return Err(StorageError::Poisoned { cause: error });
+            }
+        }
         if cut.at == *done && cut.cores.is_empty() {
             return Ok(());
-        }
-        if self.access == Access::ReadWrite
-            && let Some(last) = cut.at.lsn.0.checked_sub(1)
-        {
-            self.log.sync(Lsn(last))?;
         }
         if let Err(error) = self.write_cut(&cut) {
             let error = Arc::new(self.distrust(error));
@@ -90,12 +97,28 @@ impl Engine {
         Ok(())
     }
 
+    /// Records that the log is on the device up to a frame, unless it is known to reach further: reading
+    /// it again from the start passes places that it left behind long ago.
+    fn record(&self, last: Mark) -> Result<(), IoFault> {
+        let mut recorded = lock(&self.recorded);
+        if recorded.is_some_and(|known| known.lsn >= last.lsn) {
+            return Ok(());
+        }
+        let new = Recorded {
+            store: self.id,
+            mark: last,
+        };
+        mark::write(&*self.disk, &new)?;
+        *recorded = Some(last);
+        Ok(())
+    }
+
     /// `end`: where the log ends, where this handle does not write it.
     fn freeze(&self, end: Option<Position>) -> Result<Cut, StorageError> {
         let _closed = write(&self.gate);
-        let at = match end {
-            Some(end) => end,
-            None => self.log.flush()?,
+        let (at, last) = match end {
+            Some(end) => (end, None),
+            None => (self.log.flush()?, self.log.last()),
         };
         self.pressure.entries.store(0, Ordering::Relaxed);
         self.pressure.bytes.store(0, Ordering::Relaxed);
@@ -120,6 +143,7 @@ impl Engine {
         let space = |number| registry.space.get(&number).map(|space| (number, *space));
         Ok(Cut {
             at,
+            last,
             cores,
             names: registry.names.clone(),
             space: dirty_space.into_iter().filter_map(space).collect(),
@@ -172,7 +196,10 @@ impl Engine {
         let mut value = Vec::new();
         varint::put(&mut value, crate::index::FORMAT_VERSION);
         value.extend_from_slice(&self.id.0);
-        cut.at.encode(&mut value);
+        value.push(u8::from(cut.last.is_some()));
+        if let Some(last) = &cut.last {
+            last.encode(&mut value);
+        }
         varint::put(&mut value, cut.next_id);
         varint::put(&mut value, cut.default.map_or(0, |core| core.0));
         value

@@ -33,6 +33,7 @@ use crate::error::{IndexError, StorageError};
 use crate::index::Index;
 use crate::log::Position;
 use crate::log::committer::Log;
+use crate::log::mark::Mark;
 use crate::log::segment::StoreId;
 use crate::record::entry::CoreId;
 use crate::store::Access;
@@ -56,6 +57,8 @@ pub(crate) struct Engine {
     pub(crate) gate: RwLock<()>,
     /// Held by the one checkpoint that may run; how far the last one came.
     pub(crate) checkpointing: Mutex<Position>,
+    /// What is recorded of the end of the log.
+    pub(crate) recorded: Mutex<Option<Mark>>,
     /// How far the log was read, where this handle only reads.
     pub(crate) read_to: Mutex<Position>,
     pub(crate) pressure: Pressure,

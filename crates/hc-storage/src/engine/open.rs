@@ -19,7 +19,8 @@ use crate::index::spill::SpillIndex;
 use crate::index::{self, Index, IndexExt, IndexHost, bad_entry};
 use crate::lock::{lock, read};
 use crate::log::committer::{Log, Placed, create_segment};
-use crate::log::recover::{self, Extent, Frame, Next, Scanner};
+use crate::log::mark::{self, Mark};
+use crate::log::recover::{self, Extent, Found, Frame, Next, Scanner};
 use crate::log::segment::{self, Header, StoreId};
 use crate::log::{Lsn, Position};
 use crate::record::cursor::Cursor;
@@ -122,6 +123,7 @@ pub(crate) fn open(
         Access::ReadOnly => open_to_read(disk, options)?,
         Access::ReadWrite => open_to_write(&disk, host, options)?,
     };
+    engine.closed.store(false, Ordering::Release);
     Ok(DiskStore::new(engine))
 }
 
@@ -129,7 +131,8 @@ fn open_to_read(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Arc<Engine
     let missing = || OpenError::Missing {
         path: disk.root().to_path_buf(),
     };
-    let Some((extent, unfinished)) = recover::extent(&*disk)? else {
+    let (found, recorded) = recover::find(&disk)?;
+    let Some(Found { extent, unfinished }) = found else {
         check_foreign(&*disk)?;
         return Err(missing());
     };
@@ -137,8 +140,8 @@ fn open_to_read(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Arc<Engine
         return Err(missing());
     }
     let index: Arc<dyn Index> = Arc::new(SpillIndex::default());
-    let engine = build(disk, index, &extent, options)?;
-    engine.replay(extent.start, extent.last_segment, None)?;
+    let engine = build(disk, index, &extent, recorded, options)?;
+    engine.replay(extent.start, None, extent.last_segment, floor(recorded))?;
     Ok(engine)
 }
 
@@ -148,7 +151,7 @@ fn open_to_write(
     options: StoreOptions,
 ) -> Result<Arc<Engine>, OpenError> {
     let root = || disk.root().to_path_buf();
-    let found = recover::extent(&**disk)?;
+    let (found, _) = recover::find(disk)?;
     if found.is_none() {
         check_foreign(&**disk)?;
         if !options.create {
@@ -165,20 +168,21 @@ fn open_to_write(
         LockRefusal::Io(error) => fault(&**disk, Action::Lock, "LOCK")(error).into(),
     })?;
     // again, now that nobody else writes
-    let extent = match recover::extent(&**disk)? {
-        Some((extent, None)) => extent,
-        Some((extent, Some(unfinished))) if unfinished == extent.start.segment => {
-            create_log(&**disk)?
-        }
-        Some((extent, Some(unfinished))) => {
-            let name = segment::name(unfinished);
-            disk.remove(&name)
-                .map_err(fault(&**disk, Action::Remove, &name))?;
-            extent
-        }
+    let (found, recorded) = recover::find(disk)?;
+    let extent = match found {
         None => create_log(&**disk)?,
+        Some(Found { extent, unfinished }) => match unfinished {
+            None => extent,
+            Some(unfinished) if unfinished == extent.start.segment => create_log(&**disk)?,
+            Some(unfinished) => {
+                let name = segment::name(unfinished);
+                disk.remove(&name)
+                    .map_err(fault(&**disk, Action::Remove, &name))?;
+                extent
+            }
+        },
     };
-    let engine = index_and_replay(disk, host, &extent, options)?;
+    let engine = index_and_replay(disk, host, &extent, recorded, options)?;
     *lock(&engine.lock) = Some(guard);
     if options.background {
         engine.worker.start(&engine);
@@ -189,7 +193,14 @@ fn open_to_write(
 /// A directory with other things in it is not taken for a store.
 fn check_foreign(disk: &dyn Disk) -> Result<(), OpenError> {
     let names = disk.list("").map_err(fault(disk, Action::List, ""))?;
-    let ours = ["LOCK", segment::DIR, INDEX, secrets::FILE, REBUILD];
+    let ours = [
+        "LOCK",
+        segment::DIR,
+        INDEX,
+        secrets::FILE,
+        REBUILD,
+        mark::NEW_FILE,
+    ];
     match names
         .iter()
         .flatten()
@@ -231,6 +242,7 @@ fn index_and_replay(
     disk: &Arc<dyn Disk>,
     host: &dyn IndexHost,
     extent: &Extent,
+    recorded: Option<Mark>,
     options: StoreOptions,
 ) -> Result<Arc<Engine>, OpenError> {
     let distrusted = disk
@@ -239,7 +251,7 @@ fn index_and_replay(
     if distrusted.is_none()
         && let Ok(index) = host.open()
     {
-        let engine = build(Arc::clone(disk), index, extent, options)?;
+        let engine = build(Arc::clone(disk), index, extent, recorded, options)?;
         match engine.from_index(extent) {
             Ok(()) => return Ok(engine),
             Err(OpenError::Index(_)) => {}
@@ -247,8 +259,8 @@ fn index_and_replay(
         }
     }
     host.discard()?;
-    let engine = build(Arc::clone(disk), host.open()?, extent, options)?;
-    engine.replay(extent.start, extent.last_segment, Some(Lsn::default()))?;
+    let engine = build(Arc::clone(disk), host.open()?, extent, recorded, options)?;
+    engine.replay(extent.start, None, extent.last_segment, floor(recorded))?;
     engine.checkpoint().map_err(open_error)?;
     if distrusted.is_some() {
         disk.remove(REBUILD)
@@ -257,11 +269,17 @@ fn index_and_replay(
     Ok(engine)
 }
 
-/// An engine that knows nothing yet.
+/// Frames below it were on the device.
+fn floor(mark: Option<Mark>) -> Lsn {
+    mark.map_or(Lsn::default(), |mark| mark.lsn.next())
+}
+
+/// An engine that knows nothing yet, but how far the log must reach.
 fn build(
     disk: Arc<dyn Disk>,
     index: Arc<dyn Index>,
     extent: &Extent,
+    recorded: Option<Mark>,
     options: StoreOptions,
 ) -> Result<Arc<Engine>, OpenError> {
     let access = options.access;
@@ -294,10 +312,12 @@ fn build(
         registry: Mutex::new(registry),
         gate: RwLock::default(),
         checkpointing: Mutex::default(),
+        recorded: Mutex::new(recorded),
         read_to: Mutex::new(extent.start),
         pressure: Pressure::default(),
         worker: Worker::default(),
-        closed: AtomicBool::new(false),
+        // until all of it was read: one that could not be opened has nothing to bring to the index
+        closed: AtomicBool::new(true),
         lock: Mutex::default(),
     }))
 }
@@ -322,13 +342,13 @@ impl Engine {
     /// Reads what the index knows, and then on from there.
     fn from_index(self: &Arc<Self>, extent: &Extent) -> Result<(), OpenError> {
         let index = &*self.index;
-        let from = match index.value(&index::key(CoreId::STORE, index::STORE))? {
-            None if extent.start.segment == 0 => extent.start,
-            None => return Err(bad_entry(index).into()),
+        let indexed = match index.value(&index::key(CoreId::STORE, index::STORE))? {
+            None => None,
             Some(value) => self
                 .read_store_record(&value)
                 .ok_or_else(|| bad_entry(index))?,
         };
+        self.check_indexed(indexed, extent)?;
         let mut space = BTreeMap::new();
         index.values(
             index::keys_of(CoreId::STORE, index::SEGMENT),
@@ -346,25 +366,42 @@ impl Engine {
             },
         )?;
         lock(&self.registry).space = space;
+        let from = indexed.map_or(extent.start, |mark| mark.next());
         *lock(&self.checkpointing) = from;
-        if !self.is_in_log(from, extent)? {
-            // an index that is ahead of its log belongs to another one
-            return Err(bad_entry(index).into());
-        }
-        self.replay(from, extent.last_segment, Some(from.lsn))
+        let known = floor(*lock(&self.recorded)).max(floor(indexed));
+        self.replay(from, indexed, extent.last_segment, known)
     }
 
-    fn read_store_record(&self, value: &[u8]) -> Option<Position> {
+    /// The index goes with this log if the last frame it knows is there. Where nothing is recorded
+    /// beside the log, the index is the only one to say how far the log must reach, and is believed.
+    fn check_indexed(&self, indexed: Option<Mark>, extent: &Extent) -> Result<(), OpenError> {
+        let recorded = *lock(&self.recorded);
+        match indexed {
+            None if extent.start.segment == 0 => Ok(()),
+            None => Err(bad_entry(&*self.index).into()),
+            Some(mark) if recorded == Some(mark) => Ok(()),
+            Some(mark) if recover::holds(&self.disk, extent, &mark)? => Ok(()),
+            Some(_) if recorded.is_some() => Err(bad_entry(&*self.index).into()),
+            Some(mark) => Err(recover::first_damage(&self.disk, extent, &mark)),
+        }
+    }
+
+    /// The last frame that the index knows; `None` within where it knows none.
+    fn read_store_record(&self, value: &[u8]) -> Option<Option<Mark>> {
         let mut cursor = Cursor::new(value);
         if cursor.uint()? != index::FORMAT_VERSION || cursor.array()? != self.id.0 {
             return None;
         }
-        let from = Position::decode(&mut cursor)?;
+        let indexed = match cursor.u8()? {
+            0 => None,
+            1 => Some(Mark::decode(&mut cursor)?),
+            _ => return None,
+        };
         let (next_id, default) = (cursor.uint()?, cursor.uint()?);
         let mut registry = lock(&self.registry);
         registry.next_id = next_id;
         registry.default = (default != 0).then_some(CoreId(default));
-        Some(from)
+        Some(indexed)
     }
 
     fn is_in_log(&self, at: Position, extent: &Extent) -> Result<bool, OpenError> {
@@ -382,46 +419,43 @@ impl Engine {
         Ok(u64::from(at.offset) <= len)
     }
 
-    /// Reads the log from a position to its end. `known`: frames below it were on the device; `None`
-    /// where someone else is writing, whose unfinished frame at the end is not ours to cut.
+    /// Reads the log from a position to its end. `behind`: the frame before the position. `known`: frames
+    /// below it were on the device. Where this handle only reads, somebody else may be writing, whose
+    /// unfinished frame at the end is not ours to cut.
     fn replay(
         self: &Arc<Self>,
         from: Position,
+        behind: Option<Mark>,
         last_segment: u32,
-        known: Option<Lsn>,
+        known: Lsn,
     ) -> Result<(), OpenError> {
+        let writes = self.access == Access::ReadWrite;
         // held weakly: a log that nobody holds is read from the index when it is opened
         let mut touched: BTreeMap<CoreId, Weak<Core>> = BTreeMap::new();
-        let from_start = known.is_none_or(|known| known == Lsn::default());
         let mut scanner = Scanner::new(&self.disk, from, last_segment)?;
         let torn = loop {
-            match scanner.next(known.unwrap_or_default())? {
+            match scanner.next(known)? {
                 Next::Frame(frame) => {
                     let core = self.replay_frame(*frame)?;
                     touched.insert(core.id, Arc::downgrade(&core));
-                }
-                // Where the index points to no frame, it may be wrong about the place: only reading the
-                // log from its start tells whether anything may be cut.
-                Next::End { torn: true } if scanner.position() == from && !from_start => {
-                    return Err(bad_entry(&*self.index).into());
                 }
                 Next::End { torn } => break torn,
             }
             *lock(&self.read_to) = scanner.position();
             if self.is_pressed(1) {
-                if known.is_some() {
-                    self.continue_at(scanner.position())?;
+                if writes {
+                    self.continue_at(scanner.position(), scanner.last())?;
                 }
                 self.checkpoint().map_err(open_error)?;
             }
         };
         let end = scanner.position();
         *lock(&self.read_to) = end;
-        if known.is_some() {
+        if writes {
             if torn {
                 self.cut(end)?;
             }
-            self.continue_at(end)?;
+            self.continue_at(end, scanner.last().or(behind))?;
         }
         for core in touched.values().filter_map(Weak::upgrade) {
             if !read(&core.state).deleted {
@@ -432,7 +466,7 @@ impl Engine {
     }
 
     fn replay_frame(self: &Arc<Self>, frame: Frame) -> Result<Arc<Core>, OpenError> {
-        let len = u64::from(frame.next.offset).saturating_sub(frame.data.into());
+        let len = u64::from(frame.mark.end).saturating_sub(frame.data.into());
         let core = match frame.entry.create {
             Some(identity) => {
                 let id = frame.entry.core;
@@ -445,14 +479,14 @@ impl Engine {
                     .map_err(open_error)?;
                 core.ok_or_else(|| {
                     let kind = DamageKind::FrameContent;
-                    recover::damage(&*self.disk, frame.segment, frame.data.into(), kind)
+                    recover::damage(&*self.disk, frame.mark.segment, frame.data.into(), kind)
                 })?
             }
         };
         let removed = self.replaced_by(&core, &frame)?;
         let placed = Placed {
-            lsn: frame.lsn,
-            segment: frame.segment,
+            lsn: frame.mark.lsn,
+            segment: frame.mark.segment,
             data: frame.data,
         };
         self.apply(&core, frame.entry, &placed, None, &removed);
@@ -496,7 +530,7 @@ impl Engine {
     }
 
     /// Lets the log go on from here, on the device up to here.
-    fn continue_at(&self, end: Position) -> Result<(), OpenError> {
+    fn continue_at(&self, end: Position, last: Option<Mark>) -> Result<(), OpenError> {
         let name = segment::name(end.segment);
         let opened = self.disk.open(&name, true);
         let file = opened.map_err(fault(&*self.disk, Action::Open, &name))?;
@@ -504,7 +538,7 @@ impl Engine {
         let file = file.ok_or_else(missing)?;
         file.sync()
             .map_err(fault(&*self.disk, Action::Sync, &name))?;
-        self.log.continue_at(end, file);
+        self.log.continue_at(end, last, file);
         Ok(())
     }
 
@@ -512,15 +546,23 @@ impl Engine {
     pub(crate) fn read_on(self: &Arc<Self>) -> Result<bool, StorageError> {
         let _one = lock(&self.creating);
         let from = *lock(&self.read_to);
+        // in this order: what is recorded is in the log, but it may be recorded after the log was listed
+        let recorded = mark::read(&*self.disk).map_err(StorageError::from)?;
         let found = recover::extent(&*self.disk).map_err(StorageError::from)?;
-        let Some((extent, _)) = found.filter(|(extent, _)| extent.store == self.id) else {
+        let found = found.filter(|found| found.extent.store == self.id);
+        let Some(Found { extent, .. }) = found else {
             return Err(StorageError::Rewound);
         };
         if !self.is_in_log(from, &extent).map_err(StorageError::from)? {
             return Err(StorageError::Rewound);
         }
-        self.replay(from, extent.last_segment, None)
-            .map_err(StorageError::from)?;
+        self.replay(
+            from,
+            None,
+            extent.last_segment,
+            floor(recorded.map(|recorded| recorded.mark)),
+        )
+        .map_err(StorageError::from)?;
         Ok(lock(&self.read_to).lsn > from.lsn)
     }
 }

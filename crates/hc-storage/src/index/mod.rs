@@ -19,7 +19,7 @@ use crate::error::{IndexError, IndexFault};
 use crate::record::entry::CoreId;
 
 /// Version of everything that is in the index. One of another version is made again from the log.
-pub(crate) const FORMAT_VERSION: u64 = 1;
+pub(crate) const FORMAT_VERSION: u64 = 2;
 
 /// Keys and what they get; `None` removes.
 pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::files::Files;
 use super::frame::Draft;
+use super::mark::Mark;
 use super::segment::{self, Header, StoreId};
 use super::{Locator, Lsn, Position};
 use crate::disk::{Disk, DiskFile, fault};
@@ -38,6 +39,8 @@ pub(crate) struct Log {
 struct Tail {
     /// Where the next frame goes.
     next: Position,
+    /// The frame before that, if there is one.
+    last: Option<Mark>,
     queue: Vec<Queued>,
     queued_len: u64,
     /// What the leader is writing.
@@ -81,6 +84,7 @@ impl Log {
     ) -> Self {
         let tail = Tail {
             next: end,
+            last: None,
             queue: Vec::new(),
             queued_len: 0,
             in_flight: Arc::default(),
@@ -105,8 +109,9 @@ impl Log {
     }
 
     /// Goes on from a position that is on the device with all before it.
-    pub(crate) fn continue_at(&self, end: Position, file: Arc<dyn DiskFile>) {
+    pub(crate) fn continue_at(&self, end: Position, last: Option<Mark>, file: Arc<dyn DiskFile>) {
         let mut tail = lock(&self.tail);
+        tail.last = last;
         (tail.next, tail.written, tail.synced) = (end, end.lsn, end.lsn);
         (tail.segment, tail.file) = (end.segment, file);
         self.written
@@ -136,7 +141,14 @@ impl Log {
             offset: end,
             lsn: at.lsn.next(),
         };
-        let parts = frame.seal(at.lsn, tail.synced);
+        let (parts, crc) = frame.seal(at.lsn, tail.synced);
+        tail.last = Some(Mark {
+            segment: at.segment,
+            start: at.offset,
+            end,
+            lsn: at.lsn,
+            crc,
+        });
         tail.queue.push(Queued { at, len, parts });
         tail.queued_len = tail.queued_len.saturating_add(len);
         if level > Durability::Buffered || tail.queued_len > MAX_BUFFERED {
@@ -156,6 +168,11 @@ impl Log {
             return Ok(tail.next);
         };
         self.write_until(tail, Lsn(last)).map(|tail| tail.next)
+    }
+
+    /// The frame before the place where the next one goes.
+    pub(crate) fn last(&self) -> Option<Mark> {
+        lock(&self.tail).last
     }
 
     /// Brings the frame with all before it to the device.

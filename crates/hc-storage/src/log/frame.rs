@@ -20,7 +20,7 @@ const COPY_BELOW: usize = 16 << 10;
 /// The header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    crc: u32,
+    pub(crate) crc: u32,
     pub(crate) body_len: u32,
     pub(crate) data_len: u32,
     pub(crate) lsn: Lsn,
@@ -144,8 +144,8 @@ impl Draft {
         HEADER_LEN as u64 + u64::from(self.body_len)
     }
 
-    /// The frame as it is written.
-    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn) -> Vec<Bytes> {
+    /// The frame as it is written, and the checksum in its header.
+    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn) -> (Vec<Bytes>, u32) {
         let (body_len, data_len) = (self.body_len, self.data_len);
         let mut header = Header {
             crc: 0,
@@ -162,8 +162,7 @@ impl Draft {
             Part::Shared(bytes) => bytes,
             Part::Copied(bytes) => Bytes::from(bytes),
         });
-        std::iter::once(Bytes::from(self.front))
-            .chain(rest)
-            .collect()
+        let front = std::iter::once(Bytes::from(self.front));
+        (front.chain(rest).collect(), header.crc)
     }
 }

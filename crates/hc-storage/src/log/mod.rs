@@ -7,10 +7,9 @@
 pub(crate) mod committer;
 pub(crate) mod files;
 pub(crate) mod frame;
+pub(crate) mod mark;
 pub(crate) mod recover;
 pub(crate) mod segment;
-
-use crate::record::varint;
 
 /// A place in the log: where a frame starts, and how many frames were written before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,21 +68,5 @@ impl Locator {
             len: next(),
             crc: next(),
         }
-    }
-}
-
-impl Position {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        varint::put(out, self.segment.into());
-        varint::put(out, self.offset.into());
-        varint::put(out, self.lsn.0);
-    }
-
-    pub(crate) fn decode(cursor: &mut crate::record::cursor::Cursor<'_>) -> Option<Self> {
-        Some(Self {
-            segment: u32::try_from(cursor.uint()?).ok()?,
-            offset: u32::try_from(cursor.uint()?).ok()?,
-            lsn: Lsn(cursor.uint()?),
-        })
     }
 }

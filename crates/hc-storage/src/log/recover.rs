@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::files::Files;
 use super::frame::{self, Header};
+use super::mark::{self, Mark, Recorded};
 use super::segment::{self, BadHeader, StoreId};
 use super::{Lsn, Position};
 use crate::disk::{Disk, fault};
@@ -30,18 +31,89 @@ pub(crate) struct Extent {
 /// A frame that is whole.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    pub(crate) lsn: Lsn,
+    pub(crate) mark: Mark,
     pub(crate) entry: Entry,
-    pub(crate) segment: u32,
     /// Where its data starts.
     pub(crate) data: u32,
-    /// Where the next one starts.
-    pub(crate) next: Position,
 }
 
-/// Finds the segments; `None` where there is no log. A last segment that was being made when its maker
-/// died is left out, and named.
-pub(crate) fn extent(disk: &dyn Disk) -> Result<Option<(Extent, Option<u32>)>, OpenError> {
+/// What is in the directory of the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) extent: Extent,
+    /// A last segment that was being made when its maker died; not in the extent.
+    pub(crate) unfinished: Option<u32>,
+}
+
+/// Finds the log, and what is known of its end; the end is there. `None` where there is no log and none
+/// is known of.
+pub(crate) fn find(disk: &Arc<dyn Disk>) -> Result<(Option<Found>, Option<Mark>), OpenError> {
+    // in this order: somebody may be writing, and what is recorded was in the log before
+    let recorded = mark::read(&**disk)?;
+    let found = extent(&**disk)?;
+    if let Some(recorded) = &recorded {
+        check(disk, found.as_ref(), recorded)?;
+    }
+    Ok((found, recorded.map(|recorded| recorded.mark)))
+}
+
+/// Whether the log is there up to what is recorded of it.
+fn check(
+    disk: &Arc<dyn Disk>,
+    found: Option<&Found>,
+    recorded: &Recorded,
+) -> Result<(), OpenError> {
+    let mark = &recorded.mark;
+    let missing = || damage(&**disk, mark.segment, 0, DamageKind::Missing);
+    let found = found.ok_or_else(missing)?;
+    if let Some(unfinished) = found.unfinished.filter(|number| *number <= mark.segment) {
+        return Err(damage(&**disk, unfinished, 0, DamageKind::SegmentHeader).into());
+    }
+    let extent = &found.extent;
+    if extent.store != recorded.store {
+        return Err(mark::damage(&**disk).into());
+    }
+    if mark.segment > extent.last_segment {
+        return Err(missing().into());
+    }
+    if holds(disk, extent, mark)? {
+        Ok(())
+    } else {
+        Err(first_damage(disk, extent, mark))
+    }
+}
+
+/// Whether the frame is there, as it was.
+pub(crate) fn holds(disk: &Arc<dyn Disk>, extent: &Extent, mark: &Mark) -> Result<bool, OpenError> {
+    let at = mark.position();
+    if at.segment < extent.start.segment || at.segment > extent.last_segment {
+        return Ok(false);
+    }
+    let last = at.segment == extent.last_segment;
+    let scanner = Scanner::new(disk, at, extent.last_segment);
+    match scanner.and_then(|mut scanner| scanner.frame(last)) {
+        Ok(found) => Ok(found.is_some_and(|frame| frame.mark == *mark)),
+        Err(OpenError::Damaged(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a log that lacks a frame stops being what it was: the first frame that is not whole, or else
+/// the place of the one it lacks.
+pub(crate) fn first_damage(disk: &Arc<dyn Disk>, extent: &Extent, mark: &Mark) -> OpenError {
+    let scan = || {
+        let mut scanner = Scanner::new(disk, extent.start, extent.last_segment)?;
+        while let Next::Frame(_) = scanner.next(mark.lsn.next())? {}
+        Ok(())
+    };
+    match scan() {
+        Err(error) => error,
+        Ok(()) => damage(&**disk, mark.segment, mark.start.into(), DamageKind::Frame).into(),
+    }
+}
+
+/// Finds the segments; `None` where there is no log.
+pub(crate) fn extent(disk: &dyn Disk) -> Result<Option<Found>, OpenError> {
     let listed = disk.list(segment::DIR);
     let Some(names) = listed.map_err(fault(disk, Action::List, segment::DIR))? else {
         return Ok(None);
@@ -62,7 +134,10 @@ pub(crate) fn extent(disk: &dyn Disk) -> Result<Option<(Extent, Option<u32>)>, O
         return Ok(None);
     };
     let Some(header) = read_header(disk, first, first == last)? else {
-        return Ok(Some((empty_extent(first), Some(first))));
+        return Ok(Some(Found {
+            extent: empty_extent(first),
+            unfinished: Some(first),
+        }));
     };
     let start = Position {
         segment: first,
@@ -87,7 +162,7 @@ pub(crate) fn extent(disk: &dyn Disk) -> Result<Option<(Extent, Option<u32>)>, O
             }
         }
     }
-    Ok(Some((extent, unfinished)))
+    Ok(Some(Found { extent, unfinished }))
 }
 
 /// What stands for a log whose first segment was being made.
@@ -140,6 +215,8 @@ pub(crate) struct Scanner<'a> {
     disk: &'a dyn Disk,
     files: Files,
     at: Position,
+    /// The frame before that, once one was read.
+    last: Option<Mark>,
     last_segment: u32,
     window: Bytes,
     window_at: u64,
@@ -167,6 +244,7 @@ impl<'a> Scanner<'a> {
             disk: &**disk,
             files: Files::new(Arc::clone(disk)),
             at,
+            last: None,
             last_segment,
             window: Bytes::new(),
             window_at: 0,
@@ -180,11 +258,22 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// The frame that was read last.
+    pub(crate) fn last(&self) -> Option<Mark> {
+        self.last
+    }
+
     /// The next frame. `known`: frames below it are known to have been on the device.
     pub(crate) fn next(&mut self, known: Lsn) -> Result<Next, OpenError> {
         loop {
             let last = self.at.segment == self.last_segment;
             if u64::from(self.at.offset) == self.segment_len {
+                if last && self.at.lsn < known {
+                    let offset = self.segment_len;
+                    return Err(
+                        damage(self.disk, self.at.segment, offset, DamageKind::Missing).into(),
+                    );
+                }
                 if last {
                     return Ok(Next::End { torn: false });
                 }
@@ -192,7 +281,8 @@ impl<'a> Scanner<'a> {
                 continue;
             }
             if let Some(frame) = self.frame(last)? {
-                self.at = frame.next;
+                self.at = frame.mark.next();
+                self.last = Some(frame.mark);
                 return Ok(Next::Frame(Box::new(frame)));
             }
             let offset = u64::from(self.at.offset);
@@ -258,15 +348,15 @@ impl<'a> Scanner<'a> {
             return Ok(None);
         }
         Ok(Some(Frame {
-            lsn: header.lsn,
-            entry,
-            segment: self.at.segment,
-            data: u32::try_from(data_at).unwrap_or(u32::MAX),
-            next: Position {
+            mark: Mark {
                 segment: self.at.segment,
-                offset: next,
-                lsn: header.lsn.next(),
+                start: self.at.offset,
+                end: next,
+                lsn: header.lsn,
+                crc: header.crc,
             },
+            entry,
+            data: u32::try_from(data_at).unwrap_or(u32::MAX),
         }))
     }
 

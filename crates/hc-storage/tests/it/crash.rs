@@ -115,6 +115,7 @@ fn expected(level: Durability) -> Result<(States, u64), Box<dyn std::error::Erro
         Ok(())
     })?;
     store.close()?;
+    assert!(disk.read("POSITION").is_some());
     Ok((states, disk.calls()))
 }
 
@@ -187,6 +188,10 @@ fn the_power_goes_at_every_call() -> Outcome {
         let steps = run(&disk, Durability::Disk);
         for seed in 0..3 {
             let image = disk.image(Survival::Power(call * 31 + seed));
+            // without the index, the recorded position is all that says how far the log must reach
+            if seed == 2 {
+                image.delete_index();
+            }
             check(&image, &states, steps, &format!("call {call}, seed {seed}"));
         }
     }
@@ -302,7 +307,6 @@ fn no_flipped_bit_in_the_log_goes_unnoticed() -> Outcome {
         .filter(|name| name.starts_with("log/"))
         .collect();
     assert!(names.len() > 2, "{names:?}");
-    let last = names.last().cloned().ok_or("segment")?;
     for file in names {
         let bytes = disk.read(&file).ok_or("segment")?;
         for at in (0..bytes.len()).step_by(bytes.len() / 23 + 1).chain(0..100) {
@@ -325,8 +329,7 @@ fn no_flipped_bit_in_the_log_goes_unnoticed() -> Outcome {
                 Ok(store) => match look_at_both(&store) {
                     Err(StorageError::BlockDamaged { .. }) => {}
                     Err(error) => panic!("{file} at {at}: {error}"),
-                    // the end of the last segment may be what a crash left: it is cut
-                    Ok(found) => assert!(found == seen || file == last, "{file} at {at}"),
+                    Ok(found) => assert!(found == seen, "{file} at {at}"),
                 },
             }
         }

@@ -7,4 +7,5 @@ mod crash;
 mod disk;
 mod log;
 mod model;
+mod position;
 mod suite;
