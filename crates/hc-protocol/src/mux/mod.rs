@@ -19,12 +19,13 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use hc_encoding::{DecodeError, Encode, Writer};
+use hc_encoding::{DecodeError, Encode};
 use thiserror::Error;
 
 use crate::Fault;
 use channel::{Accepted, Channels, Delivery, RemoteClose};
 use control::{CLOSE, Control, OPEN, Open, REJECT};
+pub use hc_encoding::Raw;
 use inbox::{Inbox, Item};
 use limits::{MAX_BUFFERED, MAX_HANDSHAKE_LEN, MAX_ID_LEN, MAX_PROTOCOL_LEN};
 pub use name::Name;
@@ -197,20 +198,6 @@ pub enum SendError {
         /// Its bytes, with its type.
         len: usize,
     },
-}
-
-/// Bytes that are a message as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raw<'a>(pub &'a [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.raw(self.0);
-    }
 }
 
 /// Many channels over one stream of frames.
