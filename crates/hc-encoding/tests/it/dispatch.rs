@@ -329,10 +329,12 @@ fn show(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => list(items.iter().map(show)),
         Value::Object(map) => {
-            let entries: Vec<_> = map
+            let mut entries: Vec<_> = map
                 .iter()
                 .map(|(key, own)| format!("{key}={}", show(own)))
                 .collect();
+            // In whatever order the JSON library keeps them.
+            entries.sort();
             format!("{{{}}}", entries.join(","))
         }
         other => other.to_string(),
