@@ -14,7 +14,6 @@ pub(crate) fn check() -> anyhow::Result<()> {
         "--manifest-path",
         "fuzz/Cargo.toml",
         "--bins",
-        "--locked",
     ]))
 }
 
