@@ -1,9 +1,13 @@
 //! Block encryption agrees with the golden vectors, byte for byte, in all three modes.
 
+use std::convert::Infallible;
 use std::path::Path;
 
 use bytes::Bytes;
-use hc_merkle::{BlockIndex, CoreKey, Draft, Fork, Head, KeyPair, Manifest, Verifier};
+use hc_merkle::{
+    BlockIndex, ByteOffset, CoreKey, Draft, Fork, Head, KeyPair, Manifest, NodeIndex, Seek, Sought,
+    Verifier, drive,
+};
 use hypercore::encryption::{DefaultEncryption, Encryption, EncryptionError, EncryptionKey};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -99,6 +103,27 @@ fn logs_that_were_cut_and_filled_again() {
         assert_eq!(byte_length, uint(&case["byteLength"]));
         assert_eq!(draft.byte_length().get(), uint(&case["storedByteLength"]));
         assert_eq!(draft.head().tree_hash().0, array(&case["treeHash"]));
+        seeks_do_not_count_the_prefix(case, draft, encryption.padding());
+    }
+}
+
+fn seeks_do_not_count_the_prefix(case: &Value, draft: Draft, padding: usize) {
+    let head = draft.head();
+    let change = draft.seal_unsigned();
+    let find = |index: &NodeIndex| {
+        change
+            .nodes()
+            .iter()
+            .find(|node| node.index == *index)
+            .copied()
+    };
+    for seek in list(&case["seeks"]) {
+        let walk = Seek::new(&head, ByteOffset::new(uint(&seek["bytes"])), padding as u64);
+        let read = |wanted: &[NodeIndex]| Ok::<_, Infallible>(wanted.iter().map(find).collect());
+        let Ok(sought) = drive(walk, read);
+        let (index, offset) = (uint(&seek["result"][0]), uint(&seek["result"][1]));
+        let index = BlockIndex::new(index);
+        assert_eq!(sought, Sought::Block { index, offset });
     }
 }
 
