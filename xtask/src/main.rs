@@ -7,11 +7,13 @@
 
 mod bench;
 mod ci;
+mod claims;
 mod fuzz;
 mod interop;
 mod layers;
 mod limits;
 mod main_job;
+mod ran;
 mod run;
 mod tidy;
 mod vectors;

@@ -3,15 +3,14 @@
 //! Owns the rules on files: what stands on top of a module, how long it may be, words that may not
 //! appear, and that documents name what exists. Knows nothing of what the code does.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::limits;
 use crate::run::root;
+use crate::{claims, limits};
 
 /// Lines that a source file may have.
 const MAX_LINES: usize = 600;
@@ -51,7 +50,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     if !limits::is_current()? {
         faults.push("docs/limits.md is not what the sources say: `cargo xtask limits`".to_owned());
     }
-    status(&files, &mut faults)?;
+    claims::check(&files, &mut faults)?;
     if faults.is_empty() {
         println!("tidy: {} files keep the rules", files.len());
         return Ok(());
@@ -121,46 +120,6 @@ fn front_doors(faults: &mut Vec<String>) -> anyhow::Result<()> {
         let readme = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
         if readme.lines().count() < 5 {
             faults.push(format!("{}: README.md says nothing", folder.display()));
-        }
-    }
-    Ok(())
-}
-
-/// Every test that docs/STATUS.md names (`crate::path::test`) exists.
-fn status(files: &[PathBuf], faults: &mut Vec<String>) -> anyhow::Result<()> {
-    let Ok(text) = fs::read_to_string(root().join("docs/STATUS.md")) else {
-        faults.push("docs/STATUS.md is missing".to_owned());
-        return Ok(());
-    };
-    let mut tests = BTreeSet::new();
-    for path in files
-        .iter()
-        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"))
-    {
-        for line in fs::read_to_string(root().join(path))?.lines() {
-            let line = line.trim_start();
-            let line = line.strip_prefix("pub ").unwrap_or(line);
-            let line = line.strip_prefix("async ").unwrap_or(line);
-            if let Some((name, _)) = line
-                .strip_prefix("fn ")
-                .and_then(|rest| rest.split_once('('))
-            {
-                tests.insert(name.to_owned());
-            }
-        }
-    }
-    for quoted in text
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|word| word.contains("::"))
-    {
-        let name = quoted.rsplit("::").next().unwrap_or_default();
-        let is_test = quoted.starts_with("hc-") || quoted.starts_with("hypercore::it");
-        if is_test && !tests.contains(name) {
-            faults.push(format!(
-                "docs/STATUS.md names the test {quoted}, which does not exist"
-            ));
         }
     }
     Ok(())
