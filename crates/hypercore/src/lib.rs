@@ -134,7 +134,9 @@ pub use event::{Event, Events, State, Watch};
 pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
 pub use info::Info;
 pub use read::{Download, Downloading, FindingPeers, Get, Position, SeekError, Update, Wait};
-pub use replicate::{Connection, Ended, Over, Peer, ReplicateError, Replication, Traffic};
+pub use replicate::{
+    Connection, Ended, Logs, Over, Peer, Question, Questions, ReplicateError, Replication, Traffic,
+};
 pub use storage::Storage;
 pub use verify::{Verification, VerifyError};
 

@@ -16,6 +16,7 @@ use hc_protocol::{Side, Time};
 use pin_project::pin_project;
 
 use super::error::ReplicateError;
+use super::logs::{Doors, Logs, Questions};
 use super::outbox::Outbox;
 use super::router::Router;
 use super::{Ended, Traffic};
@@ -46,6 +47,7 @@ struct Driver {
     side: Side,
     router: Router,
     outbox: Arc<Outbox>,
+    doors: Arc<Doors>,
     traffic: Traffic,
     runtime: Arc<dyn Runtime>,
     epoch: Instant,
@@ -67,7 +69,8 @@ impl<S> Connection<S> {
             side: parts.side,
             router: parts.router,
             outbox: parts.outbox,
-            traffic: Traffic::default(),
+            doors: parts.doors,
+            traffic: parts.traffic,
             handshake_by: Some(parts.handshake_by),
             epoch: parts.epoch,
             runtime: parts.runtime,
@@ -86,6 +89,56 @@ impl<S> Connection<S> {
     pub fn traffic(&self) -> Traffic {
         self.driver.traffic.clone()
     }
+
+    /// Adds logs to this connection while it runs.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use async_std::{os::unix::net::UnixStream, task};
+    /// use hypercore::{Hypercore, Role, Storage};
+    ///
+    /// let first = Hypercore::builder(Storage::memory()).open().await?;
+    /// let late = Hypercore::builder(Storage::memory()).open().await?;
+    /// late.append("hello").await?;
+    /// let copy = Hypercore::builder(Storage::memory()).key(late.key()).open().await?;
+    ///
+    /// let (left, right) = UnixStream::pair()?;
+    /// let server = first.replicate(left, Role::Responder);
+    /// let logs = server.logs();
+    /// task::spawn(server);
+    /// logs.add(&late);
+    /// task::spawn(copy.replicate(right, Role::Initiator));
+    /// assert_eq!(copy.get(0).await?, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn logs(&self) -> Logs {
+        Logs::new(&self.driver.doors)
+    }
+
+    /// From now on, what the remote asks for and is not replicated here is not declined at once but
+    /// asked here. One place at a time should listen.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     stream: async_std::net::TcpStream,
+    /// #     logs: std::collections::HashMap<hypercore::DiscoveryKey, hypercore::Hypercore>,
+    /// # ) {
+    /// use hypercore::{Replication, Role, rt};
+    ///
+    /// let connection = Replication::over(stream, Role::Responder).on(rt::AsyncStd).start();
+    /// let mut questions = connection.questions();
+    /// async_std::task::spawn(connection);
+    /// while let Some(question) = questions.next().await {
+    ///     if let Some(log) = logs.get(&question.discovery_key()) {
+    ///         question.attach(log);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn questions(&self) -> Questions {
+        Questions::new(&self.driver.doors)
+    }
 }
 
 /// What a connection is made of, but for its stream.
@@ -94,6 +147,8 @@ pub(super) struct Parts {
     pub(super) side: Side,
     pub(super) router: Router,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) doors: Arc<Doors>,
+    pub(super) traffic: Traffic,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) epoch: Instant,
     pub(super) handshake_by: Instant,
@@ -268,7 +323,7 @@ impl Driver {
             if let Ok(link) = &mut self.link {
                 link.handle_timeout(Time::since_epoch(now.saturating_duration_since(self.epoch)));
             }
-            self.router.elapsed();
+            self.router.elapsed(now);
             let Some(next) = self.deadline() else {
                 self.timer = None;
                 return Ok(());
@@ -317,7 +372,11 @@ impl Driver {
             return Poll::Pending;
         }
         let ended = self.ending.take().unwrap_or(Ok(Ended::ByUs));
-        self.router = Router::new(self.outbox.clone());
+        self.router = Router::new(
+            self.outbox.clone(),
+            self.doors.clone(),
+            self.traffic.clone(),
+        );
         match &ended {
             Ok(ended) => tracing::debug!(?ended, "disconnected"),
             Err(error) => tracing::debug!(%error, "connection failed"),

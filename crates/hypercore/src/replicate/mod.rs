@@ -8,11 +8,15 @@
 //! A machine is fed by whoever has something to tell it, under one lock that is held for no I/O; what
 //! it wants done goes to the outbox of the connection that it concerns, and wakes it.
 
+mod alarms;
 mod connection;
 mod error;
+mod logs;
 mod outbox;
+mod room;
 mod router;
 mod serve;
+mod slot;
 mod swarm;
 
 use std::fmt;
@@ -27,6 +31,7 @@ use hc_protocol::secret_stream::StreamHeader;
 use hc_protocol::{Side, Time};
 
 use self::connection::Parts;
+use self::logs::Doors;
 use self::outbox::Outbox;
 use self::router::Router;
 use crate::hypercore::Hypercore;
@@ -35,6 +40,7 @@ use crate::rt::Runtime;
 
 pub use self::connection::Connection;
 pub use self::error::ReplicateError;
+pub use self::logs::{Logs, Question, Questions};
 pub(crate) use self::swarm::Swarm;
 
 /// The other side of a connection, as one log sees it.
@@ -64,6 +70,7 @@ pub struct Traffic(Arc<Counters>);
 struct Counters {
     received: AtomicU64,
     sent: AtomicU64,
+    looks: AtomicU64,
 }
 
 impl Traffic {
@@ -77,6 +84,17 @@ impl Traffic {
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         self.0.sent.load(Ordering::Relaxed)
+    }
+
+    /// How often the connection has looked at one of its logs: what it did beside moving bytes. In
+    /// proportion to what happened, however many logs there are.
+    #[must_use]
+    pub fn logs_looked_at(&self) -> u64 {
+        self.0.looks.load(Ordering::Relaxed)
+    }
+
+    fn looked(&self) {
+        self.0.looks.fetch_add(1, Ordering::Relaxed);
     }
 
     fn received(&self, count: usize) {
@@ -115,6 +133,8 @@ pub struct Replication<S> {
     side: Side,
     router: Router,
     outbox: Arc<Outbox>,
+    doors: Arc<Doors>,
+    traffic: Traffic,
     identity: Option<[u8; 32]>,
     handshake_timeout: Duration,
     options: LinkOptions,
@@ -133,18 +153,33 @@ impl<S> Over<S> {
     /// Replicates this log.
     #[allow(clippy::should_implement_trait)] // a log joins others; nothing is summed
     pub fn add(self, log: &Hypercore) -> Replication<S> {
+        let runtime = log.core.runtime.clone();
+        self.with(runtime).add(log)
+    }
+
+    /// Replicates no log yet: they are added while the connection runs, through its
+    /// [`logs`](Connection::logs) or its [`questions`](Connection::questions). Get one of these
+    /// before it runs; without either it ends at once.
+    pub fn on(self, runtime: impl Runtime) -> Replication<S> {
+        self.with(Arc::new(runtime))
+    }
+
+    fn with(self, runtime: Arc<dyn Runtime>) -> Replication<S> {
         let outbox = Arc::new(Outbox::default());
-        let replication = Replication {
+        let doors = Arc::new(Doors::new(outbox.clone()));
+        let traffic = Traffic::default();
+        Replication {
             stream: self.stream,
             side: self.side,
-            router: Router::new(outbox.clone()),
+            router: Router::new(outbox.clone(), doors.clone(), traffic.clone()),
             outbox,
+            doors,
+            traffic,
             identity: None,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             options: LinkOptions::default(),
-            runtime: log.core.runtime.clone(),
-        };
-        replication.add(log)
+            runtime,
+        }
     }
 }
 
@@ -201,6 +236,8 @@ impl<S> Replication<S> {
             side: self.side,
             router: self.router,
             outbox: self.outbox,
+            doors: self.doors,
+            traffic: self.traffic,
             runtime: self.runtime,
             epoch,
             handshake_by: epoch + self.handshake_timeout,

@@ -1,7 +1,7 @@
 //! What waits to be done by one connection, put there by the machines of its logs: from the connection
 //! itself, or from whoever changes a log. Knows nothing of streams and frames.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::task::Waker;
 
 use hc_protocol::message::Message;
@@ -27,11 +27,25 @@ struct State {
     tasks: VecDeque<(PeerId, Task)>,
     /// What the messages in it will take on the wire, more or less.
     bytes: usize,
-    /// Set to look at the logs again: one was opened, closed, or has an earlier deadline.
-    attention: bool,
+    attention: Attention,
     /// The connection is at work and will look again before it sleeps.
     awake: bool,
     waker: Option<Waker>,
+}
+
+/// What a connection has to look at again.
+#[derive(Debug, Default)]
+pub(super) struct Attention {
+    /// Logs, by their number in the connection: one became active, was closed, has an earlier deadline.
+    pub(super) logs: BTreeSet<usize>,
+    /// Somebody has logs to add, or none to add any more.
+    pub(super) doors: bool,
+}
+
+impl Attention {
+    pub(super) fn is_due(&self) -> bool {
+        self.doors || !self.logs.is_empty()
+    }
 }
 
 impl Outbox {
@@ -45,10 +59,17 @@ impl Outbox {
         state.rouse()
     }
 
-    /// Has the connection look at its logs again.
-    pub(super) fn attend(&self) -> Option<Waker> {
+    /// Has the connection look at one of its logs again.
+    pub(super) fn attend(&self, log: usize) -> Option<Waker> {
         let mut state = self.0.lock();
-        state.attention = true;
+        state.attention.logs.insert(log);
+        state.rouse()
+    }
+
+    /// Has the connection look at its doors again.
+    pub(super) fn knock(&self) -> Option<Waker> {
+        let mut state = self.0.lock();
+        state.attention.doors = true;
         state.rouse()
     }
 
@@ -57,8 +78,8 @@ impl Outbox {
         self.0.lock().awake = true;
     }
 
-    /// Takes all tasks, and whether attention was asked for.
-    pub(super) fn take(&self) -> (VecDeque<(PeerId, Task)>, bool) {
+    /// Takes all tasks, and what attention was asked for.
+    pub(super) fn take(&self) -> (VecDeque<(PeerId, Task)>, Attention) {
         let mut state = self.0.lock();
         state.bytes = 0;
         let attention = std::mem::take(&mut state.attention);
@@ -72,7 +93,7 @@ impl Outbox {
     /// Ends a turn; `false` if something came in the meantime, and the turn goes on.
     pub(super) fn sleep(&self, waker: &Waker) -> bool {
         let mut state = self.0.lock();
-        if state.attention || !state.tasks.is_empty() {
+        if state.attention.is_due() || !state.tasks.is_empty() {
             return false;
         }
         state.awake = false;

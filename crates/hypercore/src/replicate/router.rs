@@ -1,73 +1,61 @@
 //! Between one link and the machines of the logs that are replicated over it: channels are opened,
 //! messages find their machine, what machines want done is done. Knows nothing of streams and timers.
+//!
+//! A connection may have thousands of logs. No turn goes through all of them: a log is looked at when
+//! something came for it, when it asked for attention, or when its time has come.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
 use hc_merkle::{DiscoveryKey, PublicKey};
 use hc_protocol::capability::{ALIAS, ReplicationHandshake, channel_name, requested_log};
 use hc_protocol::message::{Message, MessageKind};
-use hc_protocol::mux::{self, ChannelId, MessageType};
+use hc_protocol::mux::{self, ChannelId, MessageType, Name, RemoteOpen};
 use hc_protocol::{HandshakeHash, Link, Side};
 use hc_replicator::{Effect, Hangup, Input, PeerId, PeerInfo, Reply, Ticket};
 
+use super::alarms::Alarms;
 use super::error::ReplicateError;
-use super::outbox::{Outbox, Task};
+use super::logs::{Asked, Doors};
+use super::outbox::{Attention, Outbox, Task};
+use super::room::Room;
+use super::slot::{Peering, Pumped, Slot};
 use super::swarm::next_peer;
-use super::{Ended, Peer};
+use super::{Ended, Peer, Traffic};
 use crate::core::Core;
 use crate::event::Event;
 use crate::limits::{APPLY_QUEUE_BYTES, OUTBOX_BYTES};
-use crate::rt::BoxFuture;
 
-/// The logs of one connection.
+/// The logs of one connection, each under a number that is not used again.
 pub(super) struct Router {
-    slots: Vec<Slot>,
+    slots: BTreeMap<usize, Slot>,
+    next_slot: usize,
+    by_log: BTreeMap<DiscoveryKey, usize>,
     by_channel: BTreeMap<ChannelId, usize>,
     by_peer: BTreeMap<PeerId, usize>,
     outbox: Arc<Outbox>,
+    doors: Arc<Doors>,
     session: Option<Session>,
+    alarms: Alarms,
+    /// Logs that have something to store.
+    storing: BTreeSet<usize>,
+    /// Logs that the remote does not want.
+    refused: BTreeSet<usize>,
+    room: Room,
     /// Requests of the remote that wait for room.
     unproven: VecDeque<(PeerId, Ticket, Effect)>,
     /// Messages for one machine, until one for another comes.
     received: Vec<Input>,
     receiving: usize,
-    room: bool,
     /// The remote has accepted a log.
     shared: bool,
-}
-
-/// One log that is offered.
-struct Slot {
-    core: Arc<Core>,
-    peering: Option<Peering>,
-    /// The first peering, as long as the handshake is not done: an update waits for it.
-    expected: Option<PeerId>,
-    /// How often interest had begun when its channel was last opened: a channel that has gone is
-    /// opened again when it begins anew.
-    activations: u64,
-    /// The remote does not want it.
-    refused: bool,
-    /// Stores what the remote sent.
-    pump: Option<BoxFuture<()>>,
-}
-
-/// A channel for a log.
-#[derive(Clone, Copy)]
-struct Peering {
-    peer: Peer,
-    channel: ChannelId,
-    /// The remote has opened its side, and knows the key.
-    open: bool,
-}
-
-impl Peering {
-    fn id(&self) -> PeerId {
-        PeerId(self.peer.id)
-    }
+    /// A log was closed here.
+    closed: bool,
+    fault: Option<ReplicateError>,
+    traffic: Traffic,
 }
 
 /// What the handshake left behind.
@@ -79,33 +67,48 @@ struct Session {
 }
 
 impl Router {
-    pub(super) fn new(outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(outbox: Arc<Outbox>, doors: Arc<Doors>, traffic: Traffic) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: BTreeMap::new(),
+            next_slot: 0,
+            by_log: BTreeMap::new(),
             by_channel: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             outbox,
+            doors,
             session: None,
+            alarms: Alarms::default(),
+            storing: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            room: Room::default(),
             unproven: VecDeque::new(),
             received: Vec::new(),
             receiving: 0,
-            room: true,
             shared: false,
+            closed: false,
+            fault: None,
+            traffic,
         }
     }
 
-    pub(super) fn add(&mut self, core: Arc<Core>) {
-        let expected = next_peer();
-        core.offer(&self.outbox);
-        core.feed([Input::PeerExpected { peer: expected }]);
-        self.slots.push(Slot {
-            core,
-            peering: None,
-            expected: Some(expected),
-            activations: 0,
-            refused: false,
-            pump: None,
-        });
+    /// Offers a log, and says under which number; `None` where it is offered already.
+    pub(super) fn add(&mut self, core: Arc<Core>) -> Option<usize> {
+        if self.by_log.contains_key(&core.discovery_key) {
+            return None;
+        }
+        let at = self.next_slot;
+        self.next_slot += 1;
+        core.offer(&self.outbox, at);
+        self.by_log.insert(core.discovery_key, at);
+        let slot = Slot::new(core, self.session.is_none());
+        self.alarms.set(at, slot.core.machine_due());
+        if slot.is_closed() || slot.core.fault().is_some() {
+            // It will not ask for attention again.
+            let waker = self.outbox.attend(at);
+            waker.into_iter().for_each(Waker::wake);
+        }
+        self.slots.insert(at, slot);
+        Some(at)
     }
 
     /// Opens a channel for each log.
@@ -117,7 +120,8 @@ impl Router {
         hash: HandshakeHash,
     ) {
         self.session = Some(Session { side, remote, hash });
-        for slot in 0..self.slots.len() {
+        let slots: Vec<usize> = self.slots.keys().copied().collect();
+        for slot in slots {
             self.open(link, slot);
         }
     }
@@ -140,40 +144,47 @@ impl Router {
                 self.deliver();
                 return self.opened(channel, &handshake);
             }
-            mux::Event::Requested { request, name } => {
-                let wanted = requested_log(&name).and_then(|key| self.slot_of(&key));
-                let opened = wanted.is_some_and(|slot| self.open(link, slot));
-                if !opened {
-                    link.reject(request);
-                }
-            }
+            mux::Event::Requested { request, name } => self.requested(link, request, &name),
             mux::Event::Closed { channel, reason } => {
                 self.deliver();
-                let Some(slot) = self.by_channel.get(&channel).copied() else {
+                let Some(at) = self.by_channel.get(&channel).copied() else {
                     return Ok(());
                 };
-                self.lose(slot);
-                if let Some(slot) = self.slots.get_mut(slot) {
-                    slot.refused = reason == mux::Closed::Rejected;
+                self.lose(at);
+                if reason == mux::Closed::Rejected {
+                    self.refused.insert(at);
                 }
             }
         }
         Ok(())
     }
 
-    fn slot_of(&self, key: &DiscoveryKey) -> Option<usize> {
-        self.slots
-            .iter()
-            .position(|slot| slot.core.discovery_key == *key)
+    /// The remote opens a channel: it is opened here too, or whoever may know the log is asked.
+    fn requested(&mut self, link: &mut Link, request: RemoteOpen, name: &Name) {
+        let Some(log) = requested_log(name) else {
+            return link.reject(request);
+        };
+        let answered = match (self.by_log.get(&log).copied(), self.session) {
+            (Some(at), _) => self.open(link, at),
+            (None, Some(Session { remote, .. })) => self.doors.ask(Asked {
+                log,
+                request,
+                remote,
+            }),
+            (None, None) => false,
+        };
+        if !answered {
+            link.reject(request);
+        }
     }
 
     /// Opens the channel of a log, or answers the remote that did; `false` where it is open or the
     /// log is closed.
     fn open(&mut self, link: &mut Link, at: usize) -> bool {
-        let (Some(session), Some(slot)) = (self.session, self.slots.get_mut(at)) else {
+        let (Some(session), Some(slot)) = (self.session, self.slots.get_mut(&at)) else {
             return false;
         };
-        if slot.peering.is_some() || slot.core.gate.is_closed() {
+        if slot.peering.is_some() || slot.is_closed() {
             return false;
         }
         let core = &slot.core;
@@ -194,7 +205,7 @@ impl Router {
         };
         slot.peering = Some(peering);
         slot.activations = core.activity().1;
-        slot.refused = false;
+        self.refused.remove(&at);
         self.by_channel.insert(channel, at);
         self.by_peer.insert(peering.id(), at);
         core.expect_peer(peer, &self.outbox);
@@ -205,8 +216,10 @@ impl Router {
         let Some(session) = self.session else {
             return Ok(());
         };
-        let at = self.by_channel.get(&channel).copied();
-        let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) else {
+        let Some(at) = self.by_channel.get(&channel).copied() else {
+            return Ok(());
+        };
+        let Some(slot) = self.slots.get_mut(&at) else {
             return Ok(());
         };
         let Some(peering) = &mut slot.peering else {
@@ -226,7 +239,8 @@ impl Router {
             peer,
             info: PeerInfo::new(theirs.seeks),
         };
-        let full = (!self.room).then_some(Input::Writable { peer, room: false });
+        let full = self.room.opened(at);
+        let full = full.then_some(Input::Writable { peer, room: false });
         core.hub.emit(&Event::PeerAdd(peering.peer));
         core.feed([opened].into_iter().chain(full));
         Ok(())
@@ -248,7 +262,7 @@ impl Router {
             self.deliver();
             self.receiving = at;
         }
-        let peering = self.slots.get(at).and_then(|slot| slot.peering);
+        let peering = self.slots.get(&at).and_then(|slot| slot.peering);
         if let Some(peering) = peering.filter(|peering| peering.open) {
             let message = Message::decode(kind, payload)
                 .map_err(|error| ReplicateError::Malformed { kind, error })?;
@@ -265,7 +279,8 @@ impl Router {
         if self.received.is_empty() {
             return;
         }
-        if let Some(slot) = self.slots.get(self.receiving) {
+        self.traffic.looked();
+        if let Some(slot) = self.slots.get(&self.receiving) {
             slot.core.feed(self.received.drain(..));
         }
         self.received.clear();
@@ -273,7 +288,7 @@ impl Router {
 
     /// The peering of a log ends.
     fn lose(&mut self, at: usize) {
-        let Some(slot) = self.slots.get_mut(at) else {
+        let Some(slot) = self.slots.get_mut(&at) else {
             return;
         };
         let Some(peering) = slot.peering.take() else {
@@ -281,21 +296,39 @@ impl Router {
         };
         self.by_channel.remove(&peering.channel);
         self.by_peer.remove(&peering.id());
+        self.room.lost(at);
         slot.core.lose_peer(peering.id(), peering.open);
+    }
+
+    /// A log is replicated no longer.
+    fn forget(&mut self, at: usize) {
+        self.lose(at);
+        let Some(slot) = self.slots.remove(&at) else {
+            return;
+        };
+        if let Some(peer) = slot.expected {
+            slot.core.feed([Input::PeerClosed { peer }]);
+        }
+        if self.storing.remove(&at) {
+            // What is left to store is stored by another connection, if there is one.
+            slot.core.attend();
+        }
+        self.by_log.remove(&slot.discovery_key());
+        self.refused.remove(&at);
+        self.alarms.set(at, None);
     }
 
     /// Does what the machines want done; says whether there was anything. `unsent` is what waits to
     /// be written already.
     pub(super) fn run(&mut self, link: &mut Link, unsent: usize) -> Result<bool, ReplicateError> {
         let (tasks, attention) = self.outbox.take();
-        if tasks.is_empty() && !attention && self.unproven.is_empty() {
+        let attended = attention.is_due();
+        if tasks.is_empty() && !attended && self.unproven.is_empty() {
             return Ok(false);
         }
-        if attention {
-            self.attend(link);
-        }
+        self.attend(link, attention);
         let mut replies = Replies::default();
-        let mut progress = attention || !tasks.is_empty();
+        let mut progress = attended || !tasks.is_empty();
         link.cork();
         for (peer, task) in tasks {
             self.task(link, peer, task, &mut replies)?;
@@ -313,10 +346,11 @@ impl Router {
         task: Task,
         replies: &mut Replies,
     ) -> Result<(), ReplicateError> {
+        self.traffic.looked();
         let Some(at) = self.by_peer.get(&peer).copied() else {
             return Ok(());
         };
-        let Some(slot) = self.slots.get_mut(at) else {
+        let Some(slot) = self.slots.get_mut(&at) else {
             return Ok(());
         };
         let Some(peering) = slot.peering else {
@@ -324,6 +358,7 @@ impl Router {
         };
         match task {
             Task::Send(message) => {
+                self.room.talks(at);
                 let kind = message.kind().message_type();
                 match link.send(peering.channel, kind, &message) {
                     // The remote closed it: the link will say so.
@@ -331,7 +366,10 @@ impl Router {
                     Err(error) => return Err(ReplicateError::Unsendable(error)),
                 }
             }
-            Task::Run(ticket, Effect::Apply { data }) => slot.core.apply.push(ticket, data),
+            Task::Run(ticket, Effect::Apply { data }) => {
+                slot.core.apply.push(ticket, data);
+                self.storing.insert(at);
+            }
             Task::Run(ticket, Effect::CheckUpgrade { fork, length }) => {
                 let reply = slot.core.can_upgrade_from(fork, length);
                 replies.add(at, ticket, reply);
@@ -364,7 +402,8 @@ impl Router {
             let Some(at) = self.by_peer.get(&peer).copied() else {
                 continue;
             };
-            let (Some(slot), Effect::Prove { fork, request }) = (self.slots.get(at), effect) else {
+            let (Some(slot), Effect::Prove { fork, request }) = (self.slots.get(&at), effect)
+            else {
                 continue;
             };
             let reply = slot.core.prove(fork, &request);
@@ -379,140 +418,156 @@ impl Router {
 
     fn reply(&self, replies: Replies) {
         for (at, inputs) in replies.0 {
-            if let Some(slot) = self.slots.get(at) {
+            if let Some(slot) = self.slots.get(&at) {
                 slot.core.feed(inputs);
             }
         }
     }
 
-    /// Lets go of logs that were closed, and opens again what was let go for want of interest.
-    fn attend(&mut self, link: &mut Link) {
-        for at in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(at) else {
-                continue;
-            };
-            let closed = slot.core.gate.is_closed();
-            let idle = slot.peering.is_none() && !slot.refused;
-            if closed {
-                if let Some(peering) = slot.peering {
-                    link.close(peering.channel);
-                    self.lose(at);
-                }
-            } else if idle {
+    /// Takes up and turns down what it is told to, and looks at the logs that ask for it.
+    fn attend(&mut self, link: &mut Link, attention: Attention) {
+        for at in attention.logs {
+            self.look(link, at);
+        }
+        if !attention.doors {
+            return;
+        }
+        let orders = self.doors.take();
+        for core in orders.added {
+            self.replace_closed(link, &core.discovery_key);
+            if let Some(at) = self.add(core) {
+                self.open(link, at);
+            }
+        }
+        for request in orders.declined {
+            link.reject(request);
+        }
+    }
+
+    /// A log that was closed here makes place for the same log opened again.
+    fn replace_closed(&mut self, link: &mut Link, log: &DiscoveryKey) {
+        if let Some(at) = self.by_log.get(log).copied() {
+            self.look(link, at);
+        }
+    }
+
+    /// Lets go of a log that was closed, opens again what was let go for want of interest.
+    fn look(&mut self, link: &mut Link, at: usize) {
+        self.traffic.looked();
+        let Some(slot) = self.slots.get(&at) else {
+            return;
+        };
+        if slot.is_closed() {
+            if let Some(peering) = slot.peering {
+                link.close(peering.channel);
+            }
+            self.closed = true;
+            return self.forget(at);
+        }
+        self.alarms.set(at, slot.core.machine_due());
+        if !slot.core.apply.is_empty() {
+            self.storing.insert(at);
+        }
+        match (slot.peering, slot.core.fault()) {
+            (Some(_), Some(error)) => {
+                let log = slot.discovery_key();
+                self.fault = Some(ReplicateError::Storage { log, error });
+            }
+            (None, _) if !self.refused.contains(&at) => {
                 let (active, activations) = slot.core.activity();
                 if active && activations != slot.activations {
                     self.open(link, at);
                 }
             }
+            _ => {}
         }
     }
 
     /// Stores what the remotes sent; says whether there was anything to do that is done now.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        for slot in &mut self.slots {
-            if slot.pump.is_none() && !slot.core.apply.is_empty() {
-                slot.pump = Some(Box::pin(slot.core.clone().pump()));
-            }
-            let Some(pump) = &mut slot.pump else { continue };
-            if let Poll::Ready(()) = pump.as_mut().poll(cx) {
-                slot.pump = None;
-                progress = true;
-            }
-        }
+        let (slots, traffic) = (&mut self.slots, &self.traffic);
+        self.storing.retain(|at| {
+            traffic.looked();
+            let pumped = slots.get_mut(at).map_or(Pumped::Idle, |slot| slot.pump(cx));
+            progress |= pumped == Pumped::Done;
+            pumped != Pumped::Idle
+        });
         progress
     }
 
     /// Whether anything is being stored.
     pub(super) fn is_pumping(&self) -> bool {
-        self.slots.iter().any(|slot| slot.pump.is_some())
+        let mut slots = self.storing.iter().filter_map(|at| self.slots.get(at));
+        slots.any(Slot::is_pumping)
     }
 
     /// Whether so much waits to be stored that nothing more is read.
     pub(super) fn is_full(&self) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| slot.core.apply.bytes() > APPLY_QUEUE_BYTES)
+        let mut slots = self.storing.iter().filter_map(|at| self.slots.get(at));
+        slots.any(|slot| slot.core.apply.bytes() > APPLY_QUEUE_BYTES)
     }
 
-    /// Tells the machines whether there is room, where that has changed.
+    /// Tells the machines whether there is room: those that have something to say.
     pub(super) fn set_room(&mut self, unsent: usize) {
         let unsent = unsent.saturating_add(self.outbox.bytes());
-        let room = if self.room {
-            unsent <= OUTBOX_BYTES
-        } else {
-            unsent <= OUTBOX_BYTES / 2
-        };
-        if room == self.room {
-            return;
-        }
-        self.room = room;
-        for slot in &self.slots {
-            if let Some(peering) = slot.peering.filter(|peering| peering.open) {
-                slot.core.feed([Input::Writable {
-                    peer: peering.id(),
-                    room,
-                }]);
+        let (told, room) = self.room.set(unsent);
+        for at in told {
+            let slot = self.slots.get(&at);
+            let open = slot.and_then(|slot| Some((slot, slot.peering?)));
+            if let Some((slot, peering)) = open.filter(|(_, peering)| peering.open) {
+                let peer = peering.id();
+                slot.core.feed([Input::Writable { peer, room }]);
             }
         }
     }
 
     /// When a machine wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.slots
-            .iter()
-            .filter_map(|slot| slot.core.machine_due())
-            .min()
+        self.alarms.next()
     }
 
     /// Calls the machines whose time has come.
-    pub(super) fn elapsed(&self) {
-        for slot in &self.slots {
-            slot.core.machine_elapsed();
+    pub(super) fn elapsed(&mut self, now: Instant) {
+        for at in self.alarms.due(now) {
+            self.traffic.looked();
+            let due = self.slots.get(&at).and_then(|slot| {
+                slot.core.machine_elapsed();
+                slot.core.machine_due()
+            });
+            self.alarms.set(at, due);
         }
     }
 
-    /// Whether a log can store nothing more of what the remote sends.
-    pub(super) fn fault(&self) -> Option<ReplicateError> {
-        let fault = |slot: &Slot| {
-            let log = slot.core.discovery_key;
-            let error = slot.peering.and_then(|_| slot.core.fault())?;
-            Some(ReplicateError::Storage { log, error })
-        };
-        self.slots.iter().find_map(fault)
+    /// Why a log can store nothing more of what the remote sends, if that is so.
+    pub(super) fn fault(&mut self) -> Option<ReplicateError> {
+        self.fault.take()
     }
 
     /// How the connection is at its end without either side's closing it: all logs were closed here,
     /// or the remote wants none of those that are left.
     pub(super) fn verdict(&self) -> Option<Result<Ended, ReplicateError>> {
-        let is_closed = |slot: &Slot| slot.core.gate.is_closed();
-        if self.slots.iter().all(is_closed) {
-            return Some(Ok(Ended::ByUs));
-        }
-        let left = |slot: &Slot| !slot.refused && !is_closed(slot);
-        if self.session.is_none() || self.slots.iter().any(left) {
+        if self.refused.len() < self.slots.len() || self.doors.is_held() {
             return None;
         }
+        if self.slots.is_empty() {
+            return Some(Ok(Ended::ByUs));
+        }
         if self.shared {
-            let by_us = self.slots.iter().any(is_closed);
+            let by_us = self.closed;
             let ended = if by_us { Ended::ByUs } else { Ended::ByRemote };
             return Some(Ok(ended));
         }
-        let logs = self.slots.iter().filter(|slot| slot.refused);
-        let logs = logs.map(|slot| slot.core.discovery_key).collect();
+        let logs = self.slots.values().map(Slot::discovery_key).collect();
         Some(Err(ReplicateError::Refused { logs }))
     }
 }
 
 impl Drop for Router {
     fn drop(&mut self) {
-        for at in 0..self.slots.len() {
-            self.lose(at);
-        }
-        for slot in &self.slots {
-            if let Some(peer) = slot.expected {
-                slot.core.feed([Input::PeerClosed { peer }]);
-            }
+        self.doors.end();
+        while let Some(at) = self.slots.keys().next().copied() {
+            self.forget(at);
         }
     }
 }

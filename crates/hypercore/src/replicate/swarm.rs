@@ -24,8 +24,8 @@ use crate::view::View;
 pub(crate) struct Swarm {
     machine: Replicator,
     members: BTreeMap<PeerId, Member>,
-    /// The connections that offer this log, peers or not.
-    offers: Vec<Weak<Outbox>>,
+    /// The connections that offer this log, peers or not, with its number in each.
+    offers: Vec<(Weak<Outbox>, usize)>,
     waiters: BTreeMap<DemandId, Sender<Outcome>>,
     last_demand: u64,
     active: bool,
@@ -110,11 +110,10 @@ impl Swarm {
 
     /// Has all connections look at this log again.
     fn attend(&mut self, after: &mut Aftermath) {
-        self.offers.retain(|offer| offer.strong_count() > 0);
-        let offers = self.offers.iter().filter_map(Weak::upgrade);
-        after
-            .wakers
-            .extend(offers.filter_map(|outbox| outbox.attend()));
+        self.offers.retain(|(outbox, _)| outbox.strong_count() > 0);
+        let offers = self.offers.iter();
+        let wakers = offers.filter_map(|(outbox, log)| outbox.upgrade()?.attend(*log));
+        after.wakers.extend(wakers);
     }
 
     fn note(&self, notice: &Notice, heard: bool, after: &mut Aftermath) {
@@ -258,9 +257,10 @@ impl Core {
         (swarm.active, swarm.activations)
     }
 
-    /// Remembers a connection that offers this log.
-    pub(super) fn offer(&self, outbox: &Arc<Outbox>) {
-        self.swarm.lock().offers.push(Arc::downgrade(outbox));
+    /// Remembers a connection that offers this log, under this number.
+    pub(super) fn offer(&self, outbox: &Arc<Outbox>, log: usize) {
+        let offer = (Arc::downgrade(outbox), log);
+        self.swarm.lock().offers.push(offer);
     }
 
     /// Has all connections look at this log again.

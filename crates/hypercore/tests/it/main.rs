@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
+mod attach;
 mod derive;
 mod disk;
 mod encryption;
