@@ -112,6 +112,9 @@ pub enum ManifestError {
         /// The bound, one of [`limits`](crate::limits).
         limit: usize,
     },
+    /// The bytes are no manifest.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
     /// The key is neither the hash of the manifest nor, in compat mode, its one public key.
     #[error("manifest does not belong to the key of the log")]
     OtherKey,
@@ -200,6 +203,40 @@ impl Manifest {
         self.version = self.version.max(ManifestVersion::V2);
         self.user_data = Some(user_data.into());
         self
+    }
+
+    /// Reads the encoding that the key of a log is the hash of, and [validates](Self::validate) it.
+    ///
+    /// # Errors
+    /// Any of [`ManifestError`] but `OtherKey`.
+    ///
+    /// ```
+    /// use hc_merkle::{CoreKey, KeyPair, Manifest};
+    ///
+    /// let manifest = Manifest::single(KeyPair::from_seed(&[1; 32]).public_key());
+    /// let bytes = hc_encoding::encode_to_vec(&manifest);
+    /// let read = Manifest::from_bytes(&bytes)?;
+    /// assert_eq!(read, manifest);
+    /// assert!(read.check_key(&manifest.key()).is_ok());
+    /// assert!(read.check_key(&CoreKey([0; 32])).is_err());
+    /// # Ok::<(), hc_merkle::ManifestError>(())
+    /// ```
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let manifest: Self = hc_encoding::decode_exact(bytes)?;
+        manifest.validate()?;
+        Ok(manifest)
+    }
+
+    /// Whether this is the manifest of the log with this key, by its hash or in compat mode.
+    ///
+    /// # Errors
+    /// [`ManifestError::OtherKey`] where it is another's.
+    pub fn check_key(&self, key: &CoreKey) -> Result<(), ManifestError> {
+        if self.is_compat(key) || self.key() == *key {
+            Ok(())
+        } else {
+            Err(ManifestError::OtherKey)
+        }
     }
 
     /// The key of the log: BLAKE2b-256 of the manifest namespace and the encoding.

@@ -167,9 +167,7 @@ impl Verifier {
         if manifest.is_compat(&key) {
             return Ok(Self::compat(PublicKey(*key.as_bytes())));
         }
-        if manifest.key() != key {
-            return Err(ManifestError::OtherKey);
-        }
+        manifest.check_key(&key)?;
         let points = manifest
             .signers
             .iter()
@@ -223,6 +221,14 @@ impl Verifier {
             Mode::Compat(_) => None,
             Mode::Manifest(manifest) => Some(manifest),
         }
+    }
+
+    /// The manifest, or in compat mode the one that says the same: one signer, by the public key that is
+    /// the key of the log.
+    #[must_use]
+    pub fn described(&self) -> Manifest {
+        let compat = || Manifest::single(PublicKey(*self.key.as_bytes()));
+        self.manifest().cloned().unwrap_or_else(compat)
     }
 
     /// Whether the key is the public key of the one who signs.
@@ -309,20 +315,9 @@ impl Verifier {
     /// # Errors
     /// [`SignError`], of which `Together` where the signature of one signer is not enough.
     pub fn seal(&self, public_key: &PublicKey, signature: Signature) -> Result<Bytes, SignError> {
-        let signer = self.number(public_key)? as u64;
+        let part = self.part(public_key, signature)?;
         self.check_alone()?;
-        Ok(match self.form() {
-            Form::Plain => Bytes::copy_from_slice(signature.as_bytes()),
-            Form::Multi(version) => {
-                let part = Part {
-                    signer,
-                    signature,
-                    patch: Length::ZERO,
-                    nodes: Vec::new(),
-                };
-                assemble(version, &[part]).into()
-            }
-        })
+        Ok(self.assemble(&[part]))
     }
 
     /// What one signer hands in for a tree that several have to sign.
@@ -334,10 +329,17 @@ impl Verifier {
         S: Signer + ?Sized,
     {
         let public_key = signer.public_key();
-        let number = self.number(&public_key)?;
-        let signature = signer.sign(Signable::new(self.context(number), tree).as_bytes())?;
+        let signable = self.signable(&public_key, tree)?;
+        self.part(&public_key, signer.sign(signable.as_bytes())?)
+    }
+
+    /// Turns what one signer signed into what it hands in for a tree that several have to sign.
+    ///
+    /// # Errors
+    /// [`SignError::NotASigner`].
+    pub fn part(&self, public_key: &PublicKey, signature: Signature) -> Result<Part, SignError> {
         Ok(Part {
-            signer: number as u64,
+            signer: self.number(public_key)? as u64,
             signature,
             patch: Length::ZERO,
             nodes: Vec::new(),
@@ -376,7 +378,10 @@ impl Verifier {
     }
 
     /// Whether the signature of one signer is enough.
-    fn check_alone(&self) -> Result<(), SignError> {
+    ///
+    /// # Errors
+    /// [`SignError::Together`] where more have to sign.
+    pub fn check_alone(&self) -> Result<(), SignError> {
         match (self.form(), self.quorum()) {
             (Form::Plain, _) | (Form::Multi(_), 1) => Ok(()),
             (Form::Multi(_), quorum) => Err(SignError::Together { quorum }),

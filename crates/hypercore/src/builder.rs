@@ -11,6 +11,7 @@ use crate::encryption::{Encryption, EncryptionKey};
 use crate::error::OpenError;
 use crate::hypercore::Hypercore;
 use crate::rt::Runtime;
+use crate::signer::ExternalSigner;
 use crate::storage::Storage;
 
 /// What to do where the store does not have the log.
@@ -30,7 +31,7 @@ pub enum IfMissing {
 /// | given | the log is | writable |
 /// | --- | --- | --- |
 /// | nothing | the store's first; a new one with a random key pair, if there is none | if its secret key is stored |
-/// | key pair or seed | the one whose only signer they are | yes |
+/// | key pair, seed or signer | the one whose only signer they are | yes |
 /// | key | the one with that key; a new reader of it, if the store does not have it | if its secret key is stored |
 /// | manifest | the one that it names | with a key pair that it lists |
 #[must_use = "a builder does nothing until it is opened"]
@@ -93,6 +94,19 @@ impl Builder {
             &mut self.identity.key_pair,
             pair,
             "seed",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// Has somebody outside this process sign: see [`ExternalSigner`]. Names the log as a key pair
+    /// does, unless key or manifest do. Excludes [`key_pair`](Self::key_pair) and [`seed`](Self::seed).
+    pub fn signer(mut self, signer: impl ExternalSigner + 'static) -> Self {
+        let signer: Arc<dyn ExternalSigner> = Arc::new(signer);
+        set(
+            &mut self.identity.signer,
+            signer,
+            "signer",
             &mut self.contradiction,
         );
         self
@@ -183,7 +197,8 @@ impl Builder {
     /// # Errors
     /// [`OpenError`]; nothing was created, but for the store itself.
     pub async fn open(self) -> Result<Hypercore, OpenError> {
-        if let Some(option) = self.contradiction {
+        let both = self.identity.key_pair.is_some() && self.identity.signer.is_some();
+        if let Some(option) = self.contradiction.or(both.then_some("signer")) {
             return Err(OpenError::Contradiction { option });
         }
         let runtime = self

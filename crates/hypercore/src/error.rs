@@ -1,15 +1,17 @@
 //! One error for each operation: what went wrong, with what, and whose doing it was.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 
 use hc_merkle::manifest::ManifestError;
-use hc_merkle::{BlockIndex, CoreKey, PublicKey, SignError};
+use hc_merkle::{BlockIndex, CoreKey, Length, PublicKey, SignError, SignatureError};
 use hc_storage::StorageError;
 use thiserror::Error;
 
 use crate::core::lane::LaneError;
 use crate::encryption::EncryptionError;
 use crate::limits::MAX_BLOCK_BYTES;
+use crate::signer::SealError;
 
 /// Why a log was not opened.
 #[derive(Debug, Error)]
@@ -98,9 +100,32 @@ pub enum AppendError {
     /// The log would have more blocks or bytes than can be counted.
     #[error(transparent)]
     TooLong(hc_merkle::AppendError),
+    /// The log would be longer than [`Append::max_length`](crate::Append::max_length) allows.
+    #[error("the log would have {length} blocks, and was to have {max} at most")]
+    MaxLength {
+        /// How many it would have.
+        length: Length,
+        /// How many it was to have at most.
+        max: Length,
+    },
+    /// The manifest fixes the beginning of the log, which is appended as a whole.
+    #[error("the log begins with a prologue of {prologue} blocks, which are appended together")]
+    BelowPrologue {
+        /// Length of its fixed beginning.
+        prologue: Length,
+    },
+    /// The log would not begin as its manifest says.
+    #[error("the blocks are not the prologue of the log")]
+    OtherPrologue,
     /// There was no signature.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The [external signer](crate::ExternalSigner) failed or refused.
+    #[error("the signer: {0}")]
+    Signer(Box<dyn StdError + Send + Sync>),
+    /// The signature that was given, or that the external signer made, does not hold.
+    #[error(transparent)]
+    Signature(SignatureError),
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
@@ -233,6 +258,18 @@ pub enum RefreshError {
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct CloseError(#[from] pub(crate) StorageError);
+
+impl From<SealError> for AppendError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::NotWritable => Self::NotWritable,
+            SealError::Sign(error) => Self::Sign(error),
+            SealError::Signer(error) => Self::Signer(error),
+            SealError::Signature(error) => Self::Signature(error),
+            SealError::Closed => Self::Closed,
+        }
+    }
+}
 
 impl From<LaneError> for AppendError {
     fn from(error: LaneError) -> Self {

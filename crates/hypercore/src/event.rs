@@ -35,6 +35,9 @@ pub enum Event {
         /// The fork it is on now.
         fork: Fork,
     },
+    /// It is known now who may sign: see [`Hypercore::authority`](crate::Hypercore::authority). Told
+    /// before the blocks that it came with.
+    Manifest,
     /// A peer that knows the key is connected.
     PeerAdd(Peer),
     /// A peer is gone.

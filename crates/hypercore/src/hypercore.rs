@@ -14,13 +14,14 @@ use hc_storage::Durability;
 
 use crate::builder::Builder;
 use crate::cipher::Cipher;
-use crate::core::Core;
+use crate::core::{AppendOptions, Core, Seal};
 use crate::error::{AppendError, CloseError, InfoError, RefreshError};
 use crate::event::{Events, State, Watch};
 use crate::info::Info;
 use crate::read::{Download, FindingPeers, Get, Update};
 use crate::replicate::{Connection, Peer, Replication};
 use crate::rt::BoxFuture;
+use crate::signer::ExternalSigner;
 use crate::storage::Storage;
 use crate::sync::Gate;
 use crate::view::View;
@@ -138,7 +139,7 @@ impl Hypercore {
     /// Whether this handle can append.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.core.writer.is_some() && !self.gate.is_closed()
+        self.core.can_sign() && !self.gate.is_closed()
     }
 
     /// Whether this handle was closed.
@@ -181,13 +182,17 @@ impl Hypercore {
     }
 
     fn append_blocks(&self, blocks: Vec<Bytes>) -> Append {
-        let level = self.core.durability;
+        let options = AppendOptions {
+            level: self.core.durability,
+            seal: Seal::Own,
+            max_length: None,
+        };
         Append {
             core: self.core.clone(),
             gate: self.gate.clone(),
             cipher: self.cipher.clone(),
             blocks,
-            level,
+            options,
         }
     }
 
@@ -435,14 +440,47 @@ pub struct Append {
     gate: Arc<Gate>,
     cipher: Option<Arc<Cipher>>,
     blocks: Vec<Bytes>,
-    level: Durability,
+    options: AppendOptions,
 }
 
 impl Append {
     /// What the blocks have to survive before the append is acknowledged, instead of what the log was
     /// opened with.
     pub fn durability(mut self, level: Durability) -> Self {
-        self.level = level;
+        self.options.level = level;
+        self
+    }
+
+    /// Who signs, instead of who signs for the log: a [`KeyPair`](crate::KeyPair), or somebody outside
+    /// this process. The manifest has to name them, and one signature has to be enough.
+    pub fn signer(mut self, signer: impl ExternalSigner + 'static) -> Self {
+        self.options.seal = Seal::By(Arc::new(signer));
+        self
+    }
+
+    /// The signature, which was made before: over the log as it will be, as it stands in proofs. A log
+    /// that [several sign together](Hypercore::propose) is appended to in this way. Needs no secret key;
+    /// if the signature does not hold, nothing is appended.
+    pub fn signature(mut self, signature: impl Into<Bytes>) -> Self {
+        self.options.seal = Seal::Given(signature.into());
+        self
+    }
+
+    /// Appends nothing, and fails with [`AppendError::MaxLength`], if the log would have more than so
+    /// many blocks.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{AppendError, Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// log.append_batch(["a", "b"]).max_length(2).await?;
+    /// let refused = log.append("c").max_length(2).await;
+    /// assert!(matches!(refused, Err(AppendError::MaxLength { .. })));
+    /// # Ok::<(), AppendError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn max_length(mut self, blocks: u64) -> Self {
+        self.options.max_length = Some(Length::new(blocks));
         self
     }
 
@@ -452,9 +490,9 @@ impl Append {
             gate,
             cipher,
             blocks,
-            level,
+            options,
         } = self;
-        core.append(&gate, cipher.as_deref(), blocks, level).await
+        core.append(&gate, cipher.as_deref(), blocks, options).await
     }
 }
 

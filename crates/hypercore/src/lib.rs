@@ -113,11 +113,15 @@ pub mod encryption;
 mod error;
 mod event;
 mod hypercore;
+mod identity;
 mod info;
 pub mod limits;
+pub mod multisig;
+mod prologue;
 mod read;
 mod replicate;
 pub mod rt;
+mod signer;
 mod storage;
 mod sync;
 mod verify;
@@ -132,11 +136,14 @@ pub use error::{
 
 pub use event::{Event, Events, State, Watch};
 pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
+pub use identity::SetManifestError;
 pub use info::Info;
+pub use prologue::CopyPrologueError;
 pub use read::{Download, Downloading, FindingPeers, Get, Position, SeekError, Update, Wait};
 pub use replicate::{
     Connection, Ended, Logs, Over, Peer, Question, Questions, ReplicateError, Replication, Traffic,
 };
+pub use signer::{ExternalSigner, SealError, Signing};
 pub use storage::Storage;
 pub use verify::{Verification, VerifyError};
 

@@ -1,15 +1,17 @@
-//! Appending: encrypt, draft, sign, commit, publish.
+//! Appending: encrypt, draft, seal, commit, publish.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_lite::future;
-use hc_merkle::{BlockIndex, Change, Draft, Head};
-use hc_storage::{Batch, Durability};
+use hc_merkle::manifest::Prologue;
+use hc_merkle::{BlockIndex, Draft, Head, Length};
+use hc_storage::{Access, Batch, Durability};
 
 use super::Core;
-use super::lane::Guard;
+use super::lane::{Guard, LaneError};
 use super::publish::{CommitError, Staged};
+use super::seal::Seal;
 use crate::cipher::Cipher;
 use crate::encryption::{Encryption, EncryptionError};
 use crate::error::AppendError;
@@ -25,14 +27,17 @@ impl Core {
         gate: &Gate,
         cipher: Option<&Cipher>,
         blocks: Vec<Bytes>,
-        level: Durability,
+        options: AppendOptions,
     ) -> Result<Appended, AppendError> {
+        let level = options.level;
         let guard = self.enter(gate).await?;
         let view = self.view.load();
-        let change = self.draft(&view, cipher, blocks)?;
-        let Some(change) = change else {
+        let draft = self.draft(&view, cipher, blocks, &options)?;
+        let Some(draft) = draft else {
             return Ok(Appended::at(&view.head));
         };
+        let sealed = self.seal(gate, guard, &view, draft, &options.seal);
+        let (guard, change) = sealed.await?;
         let mut staged = Staged::on(&view);
         staged.gain(&change);
         staged.batch = Batch::from_change(&change);
@@ -42,19 +47,33 @@ impl Core {
     }
 
     /// A turn on the lane, unless the handle is closed before it comes.
-    async fn enter(&self, gate: &Gate) -> Result<Guard, AppendError> {
+    pub(crate) async fn enter(&self, gate: &Gate) -> Result<Guard, LaneError> {
         if gate.is_closed() {
-            return Err(AppendError::Closed);
+            return Err(LaneError::Closed);
         }
         if let Some(guard) = self.lane.try_lock()? {
             return Ok(guard);
         }
-        let turn = async { Ok(self.lane.lock().await?) };
         let closed = async {
             gate.closed().await;
-            Err(AppendError::Closed)
+            Err(LaneError::Closed)
         };
-        future::or(turn, closed).await
+        future::or(self.lane.lock(), closed).await
+    }
+
+    /// The log as it would be with these blocks, whoever may sign that.
+    pub(crate) fn draft_for(
+        &self,
+        view: &View,
+        cipher: Option<&Cipher>,
+        blocks: Vec<Bytes>,
+    ) -> Result<Option<Draft>, AppendError> {
+        let options = AppendOptions {
+            level: self.durability,
+            seal: Seal::Given(Bytes::new()),
+            max_length: None,
+        };
+        self.draft(view, cipher, blocks, &options)
     }
 
     fn draft(
@@ -62,9 +81,15 @@ impl Core {
         view: &View,
         cipher: Option<&Cipher>,
         mut blocks: Vec<Bytes>,
-    ) -> Result<Option<Change>, AppendError> {
-        let writer = self.writer.as_ref().ok_or(AppendError::NotWritable)?;
+        options: &AppendOptions,
+    ) -> Result<Option<Draft>, AppendError> {
         let verifier = view.authority.verifier().ok_or(AppendError::NotWritable)?;
+        let prologue = verifier.prologue();
+        let prologue = prologue.filter(|prologue| view.head.length() < prologue.length);
+        let signs = self.can_sign() || !matches!(options.seal, Seal::Own) || prologue.is_some();
+        if !signs || self.store.access() == Access::ReadOnly {
+            return Err(AppendError::NotWritable);
+        }
         if self.encrypted {
             let cipher = cipher.and_then(|cipher| cipher.tie(&view.authority));
             let cipher = cipher.ok_or(AppendError::EncryptionKeyMissing)?;
@@ -76,10 +101,46 @@ impl Core {
             return Ok(None);
         }
         let mut draft = Draft::new(&view.head);
+        let length = Length::new(view.head.length().get().saturating_add(blocks.len() as u64));
+        if let Some(max) = options.max_length.filter(|max| length > *max) {
+            return Err(AppendError::MaxLength { length, max });
+        }
+        if let Some(prologue) = prologue {
+            blocks = begin(&mut draft, prologue, blocks)?;
+        }
         draft.append(blocks).map_err(AppendError::TooLong)?;
-        let sign = |head: &Head| verifier.sign(writer, &head.signed_tree());
-        Ok(Some(draft.seal(sign)?))
+        Ok(Some(draft))
     }
+}
+
+/// How blocks are to be appended.
+#[derive(Debug, Clone)]
+pub(crate) struct AppendOptions {
+    pub(crate) level: Durability,
+    pub(crate) seal: Seal,
+    /// Appends nothing if the log would be longer.
+    pub(crate) max_length: Option<Length>,
+}
+
+/// Appends what the manifest fixes as the beginning of the log, and gives the rest.
+fn begin(
+    draft: &mut Draft,
+    prologue: &Prologue,
+    mut blocks: Vec<Bytes>,
+) -> Result<Vec<Bytes>, AppendError> {
+    let missing = prologue.length.get().saturating_sub(draft.length().get());
+    let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+    if blocks.len() < missing {
+        return Err(AppendError::BelowPrologue {
+            prologue: prologue.length,
+        });
+    }
+    let rest = blocks.split_off(missing);
+    draft.append(blocks).map_err(AppendError::TooLong)?;
+    if draft.head().tree_hash() != prologue.hash {
+        return Err(AppendError::OtherPrologue);
+    }
+    Ok(rest)
 }
 
 fn encrypt(

@@ -191,7 +191,8 @@ impl Asked {
     }
 }
 
-fn stage(view: &View, confirmed: &Confirmed) -> Option<Staged> {
+/// What proofs that hold bring, ready to be written; `None` where that is nothing.
+pub(crate) fn stage(view: &View, confirmed: &Confirmed) -> Option<Staged> {
     let change = confirmed.change.as_ref()?;
     let mut staged = Staged::on(view);
     staged.gain(change);

@@ -36,6 +36,8 @@ struct State {
     shut: Option<LaneError>,
     /// Taken by a guard, or handed to the waiter in `granted`.
     held: bool,
+    /// Held by one who writes nothing for the time being.
+    parked: bool,
     granted: Option<u64>,
     next: u64,
     queue: VecDeque<(u64, Waker)>,
@@ -84,8 +86,9 @@ impl Lane {
                 state.shut = Some(why);
             }
             let mut woken: Vec<Waker> = state.queue.drain(..).map(|(_, waker)| waker).collect();
-            // Handed over but not yet picked up: nobody has begun, so nobody need be waited for.
-            if state.granted.take().is_some() {
+            // Handed over but not yet picked up, or parked: nobody writes, so nobody need be waited for.
+            let unused = state.granted.take().is_some();
+            if unused | std::mem::take(&mut state.parked) {
                 state.held = false;
                 woken.append(&mut state.idle);
             }
@@ -99,6 +102,7 @@ impl Lane {
     fn release(&self) {
         let woken = {
             let mut state = self.state.lock();
+            state.parked = false;
             if let Some((id, waker)) = state.queue.pop_front() {
                 state.granted = Some(id);
                 vec![waker]
@@ -124,6 +128,33 @@ impl Guard {
     /// Fails all later writes: what is on disk is no longer known.
     pub(crate) fn poison(self) {
         self.lane.shut(LaneError::Poisoned);
+    }
+
+    /// Keeps the turn while something outside is waited for. Nobody else gets it, but who closes the
+    /// lane does not wait for it to end.
+    pub(crate) fn park(self) -> Parked {
+        self.lane.state.lock().parked = true;
+        Parked { guard: self }
+    }
+}
+
+/// A turn that is kept and not used.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    guard: Guard,
+}
+
+impl Parked {
+    /// Goes on with the turn, unless the lane was closed meanwhile.
+    pub(crate) fn resume(self) -> Result<Guard, LaneError> {
+        {
+            let mut state = self.guard.lane.state.lock();
+            if let Some(error) = state.shut {
+                return Err(error);
+            }
+            state.parked = false;
+        }
+        Ok(self.guard)
     }
 }
 
@@ -318,6 +349,35 @@ mod tests {
         assert_eq!(poll(&mut waiting).unwrap().unwrap_err(), LaneError::Closed);
         drop(waiting);
         block_on(lane.idle());
+    }
+
+    #[test]
+    fn a_parked_turn_is_kept_from_others_and_does_not_keep_one_who_closes() {
+        let lane = lane();
+        let parked = block_on(lane.lock()).unwrap().park();
+        let mut waiting = lane.lock();
+        assert!(poll(&mut waiting).is_none());
+        let guard = parked.resume().unwrap();
+        assert!(poll(&mut waiting).is_none());
+        drop(guard);
+        let parked = poll(&mut waiting).unwrap().unwrap().park();
+        lane.close();
+        block_on(lane.idle());
+        assert_eq!(parked.resume().unwrap_err(), LaneError::Closed);
+        block_on(lane.idle());
+    }
+
+    #[test]
+    fn a_parked_turn_that_is_given_up_passes_on() {
+        let lane = lane();
+        let parked = block_on(lane.lock()).unwrap().park();
+        drop(parked);
+        let guard = block_on(lane.lock()).unwrap();
+        lane.close();
+        let mut idle = pin!(lane.idle());
+        assert!(block_on(poll_once(&mut idle)).is_none(), "it is not parked");
+        drop(guard);
+        block_on(idle);
     }
 
     #[test]

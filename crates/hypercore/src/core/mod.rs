@@ -10,8 +10,9 @@ mod append;
 mod apply;
 pub(crate) mod lane;
 mod open;
-mod publish;
+pub(crate) mod publish;
 mod refresh;
+mod seal;
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
@@ -19,12 +20,16 @@ use std::time::Instant;
 use hc_merkle::{CoreKey, DiscoveryKey};
 use hc_storage::{CoreStore, Durability, StorageError, Store};
 
+pub(crate) use self::append::AppendOptions;
 use self::apply::ApplyQueue;
+pub(crate) use self::apply::stage;
 use self::lane::Lane;
 pub(crate) use self::open::{Identity, Opening};
+pub(crate) use self::seal::Seal;
 use crate::event::{Event, Hub, Watchers};
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
+use crate::signer::ExternalSigner;
 use crate::sync::{Gate, Mutex};
 use crate::view::ViewCell;
 
@@ -34,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) discovery_key: DiscoveryKey,
     /// The key pair that signs.
     pub(crate) writer: Option<hc_merkle::KeyPair>,
+    /// Who signs in its place, outside this process.
+    pub(crate) external: Option<Arc<dyn ExternalSigner>>,
     /// Whether there is a secret key that may sign, here or in a store that is only read.
     pub(crate) has_secret_key: bool,
     /// Whether blocks are encrypted before they are appended.

@@ -17,6 +17,7 @@ use crate::error::OpenError;
 use crate::event::{Hub, Watchers};
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
+use crate::signer::ExternalSigner;
 use crate::storage::Storage;
 use crate::sync::{Gate, Mutex};
 use crate::view::{View, ViewCell};
@@ -27,6 +28,8 @@ pub(crate) struct Identity {
     pub(crate) key: Option<CoreKey>,
     pub(crate) manifest: Option<Manifest>,
     pub(crate) key_pair: Option<KeyPair>,
+    /// Who signs outside this process.
+    pub(crate) signer: Option<Arc<dyn ExternalSigner>>,
     pub(crate) compat: bool,
 }
 
@@ -57,20 +60,18 @@ impl Identity {
                 verifier: Some(verifier),
             }));
         }
-        let verifier = match (&self.key_pair, self.key) {
+        let verifier = match (self.public_key(), self.key) {
             (None, None) => return Ok(None),
             (None, Some(key)) => {
-                let compat = self
-                    .compat
-                    .then(|| Verifier::compat(PublicKey(*key.as_bytes())));
+                // In compat mode or not: the first proof tells.
                 return Ok(Some(Named {
                     key,
-                    verifier: compat,
+                    verifier: None,
                 }));
             }
-            (Some(pair), None) => self.of_pair(pair)?,
-            (Some(pair), Some(key)) => {
-                let manifest = Manifest::single(pair.public_key());
+            (Some(public_key), None) => self.of_only(public_key)?,
+            (Some(public_key), Some(key)) => {
+                let manifest = Manifest::single(public_key);
                 match Verifier::new(key, manifest) {
                     Ok(verifier) => verifier,
                     // A signer among others, perhaps: the stored manifest will tell.
@@ -97,13 +98,17 @@ impl Identity {
         }
     }
 
-    fn of_pair(&self, pair: &KeyPair) -> Result<Verifier, OpenError> {
+    /// The key of who signs here, if anybody was named.
+    fn public_key(&self) -> Option<PublicKey> {
+        let pair = self.key_pair.as_ref().map(KeyPair::public_key);
+        pair.or_else(|| self.signer.as_ref().map(|signer| signer.public_key()))
+    }
+
+    fn of_only(&self, public_key: PublicKey) -> Result<Verifier, OpenError> {
         if self.compat {
-            return Ok(Verifier::compat(pair.public_key()));
+            return Ok(Verifier::compat(public_key));
         }
-        Ok(Verifier::from_manifest(Manifest::single(
-            pair.public_key(),
-        ))?)
+        Ok(Verifier::from_manifest(Manifest::single(public_key))?)
     }
 }
 
@@ -124,6 +129,10 @@ impl Opening {
         let auth = log.auth()?;
         let authority = self.authority(&*log, &auth, &*store)?;
         let signer = self.signer(&auth, &authority)?;
+        let external = self.identity.signer.take();
+        if let Some(external) = &external {
+            check_signs(&authority, external.public_key())?;
+        }
         let view = View::new(log.head()?, log.bitfield()?, authority);
         let encrypted = self.mark_encrypted(&*log, &*store, &auth, &view)?;
         let (runtime, access) = (self.runtime, store.access());
@@ -132,6 +141,7 @@ impl Opening {
             discovery_key: key.discovery_key(),
             has_secret_key: signer.is_some(),
             writer: signer.filter(|_| access == Access::ReadWrite),
+            external: external.filter(|_| access == Access::ReadWrite),
             encrypted,
             store,
             owns_store,
@@ -209,11 +219,12 @@ impl Opening {
         auth: &Auth,
         store: &dyn Store,
     ) -> Result<Authority, OpenError> {
-        if auth.compat {
-            return Ok(Verifier::compat(PublicKey(*auth.key.as_bytes())).into());
-        }
         if let Some(manifest) = &auth.manifest {
             return Ok(Verifier::new(auth.key, manifest.clone())?.into());
+        }
+        let compat = Verifier::compat(PublicKey(*auth.key.as_bytes()));
+        if auth.compat || compat.verify(&log.head()?).is_ok() {
+            return Ok(compat.into());
         }
         let told = self.identity.resolve()?.and_then(|named| named.verifier);
         let Some(verifier) = told.filter(|verifier| verifier.key() == auth.key) else {
@@ -271,16 +282,22 @@ impl Opening {
         else {
             return Ok(None);
         };
-        let public_key = pair.public_key();
-        let tree = Head::empty().signed_tree();
-        let signs = authority
-            .verifier()
-            .is_some_and(|verifier| verifier.signable(&public_key, &tree).is_ok());
-        if !signs {
-            return Err(OpenError::NotASigner { key, public_key });
-        }
+        check_signs(authority, pair.public_key())?;
         Ok(Some(pair))
     }
+}
+
+/// Whether the holder of a key may sign.
+fn check_signs(authority: &Authority, public_key: PublicKey) -> Result<(), OpenError> {
+    let tree = Head::empty().signed_tree();
+    let verifier = authority.verifier();
+    if verifier.is_some_and(|verifier| verifier.signable(&public_key, &tree).is_ok()) {
+        return Ok(());
+    }
+    Err(OpenError::NotASigner {
+        key: authority.key(),
+        public_key,
+    })
 }
 
 fn random_seed() -> Result<u64, OpenError> {

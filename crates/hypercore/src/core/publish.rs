@@ -111,6 +111,9 @@ impl Core {
     }
 
     fn announce(&self, before: &View, after: &View, change: &Published) {
+        if before.authority.verifier().is_none() && after.authority.verifier().is_some() {
+            self.hub.emit(&Event::Manifest);
+        }
         let at = |view: &View| -> (Fork, Length) { (view.head.fork(), view.head.length()) };
         if let Some(length) = change.truncated {
             self.hub.emit(&Event::Truncate {

@@ -10,9 +10,11 @@ mod endings;
 mod forks;
 mod interop;
 mod log;
+mod manifests;
 mod peers;
 mod pipe;
 mod replicate;
+mod signers;
 mod strangers;
 #[cfg(feature = "tokio")]
 mod tokio;

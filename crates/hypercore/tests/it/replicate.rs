@@ -264,6 +264,7 @@ fn events_tell_of_peers_and_blocks() {
         let (left, right) = connect(&from, &to);
         soon(to.get(0)).await.unwrap();
         assert!(matches!(received.next().await, Some(Event::PeerAdd(_))));
+        assert_eq!(received.next().await, Some(Event::Manifest));
         assert_eq!(
             received.next().await,
             Some(Event::Append {
