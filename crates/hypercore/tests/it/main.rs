@@ -13,6 +13,7 @@ mod log;
 mod manifests;
 mod peers;
 mod pipe;
+mod remote_proofs;
 mod replicate;
 mod signers;
 mod strangers;

@@ -225,6 +225,21 @@ impl Js {
         Ok(())
     }
 
+    /// Opens this log there as "known": its key and who may sign it, and nothing else.
+    pub(super) fn know(&mut self, log: &Hypercore) -> Result<()> {
+        let manifest = log.manifest_bytes().context("no manifest")?;
+        self.peer.call(
+            "open",
+            json!({
+                "core": "known",
+                "dir": self.dir.path().join("known"),
+                "key": hex::encode(log.key().as_bytes()),
+                "manifest": hex::encode(manifest),
+            }),
+        )?;
+        Ok(())
+    }
+
     /// Ends the process, and reads the log from its folder in a new one.
     pub(super) fn restart(&mut self, version: Version, key: CoreKey) -> Result<()> {
         self.peer.call("exit", json!({}))?;

@@ -7,6 +7,7 @@ mod economy;
 mod full;
 mod kinds;
 mod live;
+mod proofs;
 mod relay;
 mod resume;
 mod sparse;
