@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
 mod attach;
+mod bits;
 mod derive;
 mod disk;
 mod encryption;
