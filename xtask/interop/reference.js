@@ -136,6 +136,10 @@ const ops = {
     await core(m).clear(m.start, m.end)
     return facts(core(m))
   },
+  async copyPrologue (m) {
+    await core(m).core.copyPrologue(core({ core: m.from }).core.state)
+    return facts(core(m))
+  },
   // Proofs without a connection, which version 11 has.
   async prove (m) {
     const c = core(m)

@@ -15,8 +15,8 @@ use async_std::task::{self, JoinHandle, block_on};
 use hc_testkit::{Pattern, Reference, Version};
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
-    Builder, Connection, CoreKey, Ended, Event, Events, Hypercore, ReplicateError, Role, Storage,
-    Traffic,
+    Builder, Connection, CoreKey, Ended, Event, Events, Hypercore, Manifest, ReplicateError, Role,
+    Storage, Traffic,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -237,6 +237,21 @@ impl Js {
                 "manifest": hex::encode(manifest),
             }),
         )?;
+        Ok(())
+    }
+
+    /// Opens the log of this manifest there as "fixed", and fills its beginning from the main one.
+    pub(super) fn copy_prologue(&mut self, manifest: &Manifest) -> Result<()> {
+        self.peer.call(
+            "open",
+            json!({
+                "core": "fixed",
+                "dir": self.dir.path().join("fixed"),
+                "manifest": hex::encode(hc_encoding::encode_to_vec(manifest)),
+            }),
+        )?;
+        let call = json!({ "core": "fixed", "from": MAIN });
+        self.peer.call("copyPrologue", call)?;
         Ok(())
     }
 

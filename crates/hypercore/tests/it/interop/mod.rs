@@ -10,5 +10,6 @@ mod live;
 mod proofs;
 mod relay;
 mod resume;
+mod signers;
 mod sparse;
 mod trust;
