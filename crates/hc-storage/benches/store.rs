@@ -31,6 +31,7 @@ fn blocks(count: u64, len: usize) -> Vec<Bytes> {
 fn create(path: &std::path::Path) -> Fallible<(DiskStore, Arc<dyn CoreStore>)> {
     let store = DiskStore::open(path)?;
     let record = CoreRecord {
+        alias: None,
         discovery_key: NAME,
         auth: Auth::reader(CoreKey([2; 32])),
     };

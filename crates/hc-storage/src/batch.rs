@@ -12,7 +12,7 @@ use hc_merkle::{BlockIndex, Change, Fork, Head, Length, Node, NodeIndex};
 use thiserror::Error;
 
 use crate::limits::{MAX_BATCH_BYTES, MAX_BLOCK_LEN, MAX_USER_KEY_LEN, MAX_USER_VALUE_LEN};
-use crate::record::{EncryptionScheme, Hints};
+use crate::record::{EncryptionScheme, Hints, Topic};
 
 /// What is to be done to one log, at once.
 ///
@@ -30,6 +30,7 @@ pub struct Batch {
     pub(crate) encryption: Option<EncryptionScheme>,
     pub(crate) hints: Option<Hints>,
     pub(crate) user_data: Vec<(String, Option<Bytes>)>,
+    pub(crate) group: Option<Topic>,
 }
 
 /// A batch that no log could take.
@@ -194,6 +195,12 @@ impl Batch {
     /// Records how blocks are encrypted.
     pub fn set_encryption(&mut self, scheme: EncryptionScheme) -> &mut Self {
         self.encryption = Some(scheme);
+        self
+    }
+
+    /// Has the log join a group, for good.
+    pub fn join_group(&mut self, topic: Topic) -> &mut Self {
+        self.group = Some(topic);
         self
     }
 

@@ -108,6 +108,37 @@ pub enum StorageError {
         /// Which.
         key: DiscoveryKey,
     },
+    /// Another log has the name.
+    #[error("log {key} has the name {name:?}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose it is.
+        key: DiscoveryKey,
+    },
+    /// The log has another name.
+    #[error("log {key} has another name than {name:?}")]
+    OtherName {
+        /// Which log.
+        key: DiscoveryKey,
+        /// The name that it was to get.
+        name: String,
+    },
+    /// A name is longer than [`MAX_NAME_LEN`](crate::limits::MAX_NAME_LEN).
+    #[error("a name of {len} bytes, the limit is {}", crate::limits::MAX_NAME_LEN)]
+    NameTooLong {
+        /// Its bytes.
+        len: usize,
+    },
+    /// The log is in another group, and stays there.
+    #[error("log {key} is in another group")]
+    OtherGroup {
+        /// Which log.
+        key: DiscoveryKey,
+    },
+    /// The store keeps another secret, and keeps it.
+    #[error("the store keeps another secret")]
+    OtherSecret,
     /// The handle only reads.
     #[error("store is open for reading only")]
     ReadOnly,

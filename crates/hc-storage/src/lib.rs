@@ -39,5 +39,8 @@ pub use error::{
     Action, Damage, DamageKind, Holder, IndexError, IndexFault, IoFault, OpenError, StorageError,
 };
 pub use memory::MemoryStore;
-pub use record::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints};
+pub use record::{
+    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Moment, NamedCore,
+    NamespaceId, StoreSecret, Topic,
+};
 pub use store::{Access, CoreRead, CoreStore, Store, Usage};

@@ -14,5 +14,8 @@ pub const MAX_USER_KEY_LEN: usize = 1 << 10;
 /// Most bytes in the value of a piece of user data.
 pub const MAX_USER_VALUE_LEN: usize = 1 << 20;
 
+/// Most bytes in the name of a log.
+pub const MAX_NAME_LEN: usize = 1 << 10;
+
 /// How long a batch at [`Durability::Buffered`](crate::Durability::Buffered) may stay in this process.
 pub const BUFFER_DELAY: Duration = Duration::from_millis(50);

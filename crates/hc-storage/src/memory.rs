@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -14,7 +15,10 @@ use crate::batch::Batch;
 use crate::durability::{Durability, Ticket};
 use crate::error::StorageError;
 use crate::lock::{read, write};
-use crate::record::{Auth, CoreEntry, CoreRecord, Hints};
+use crate::record::{
+    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, Hints, Moment, NamedCore, NamespaceId,
+    StoreSecret, Topic,
+};
 use crate::store::{Access, CoreRead, CoreStore, Store, Usage};
 
 /// A store in memory. All its handles fail once it is closed.
@@ -25,6 +29,10 @@ pub struct MemoryStore(Arc<RwLock<Shelf>>);
 struct Shelf {
     cores: BTreeMap<DiscoveryKey, Arc<MemoryCore>>,
     default: Option<DiscoveryKey>,
+    names: BTreeMap<Alias, DiscoveryKey>,
+    secret: Option<StoreSecret>,
+    /// How often any log has changed.
+    changes: Arc<AtomicU64>,
     closed: bool,
 }
 
@@ -32,6 +40,7 @@ struct Shelf {
 struct MemoryCore {
     key: DiscoveryKey,
     shelf: Arc<RwLock<Shelf>>,
+    changes: Arc<AtomicU64>,
     state: RwLock<State>,
 }
 
@@ -44,6 +53,9 @@ struct State {
     blocks: BTreeMap<u64, Bytes>,
     nodes: BTreeMap<u64, Node>,
     user_data: BTreeMap<String, Bytes>,
+    alias: Option<Alias>,
+    group: Option<Topic>,
+    active: Option<Moment>,
     deleted: bool,
 }
 
@@ -80,10 +92,17 @@ impl Store for MemoryStore {
         if shelf.cores.contains_key(&key) {
             return Err(StorageError::CoreExists { key });
         }
-        let state = RwLock::new(State::new(record.auth));
+        let mut state = State::new(record.auth);
+        if let Some(alias) = record.alias {
+            shelf.check_name(&alias)?;
+            shelf.names.insert(alias.clone(), key);
+            state.alias = Some(alias);
+        }
+        let state = RwLock::new(state);
         let core = Arc::new(MemoryCore {
             key,
             shelf: Arc::clone(&self.0),
+            changes: Arc::clone(&shelf.changes),
             state,
         });
         shelf.cores.insert(key, Arc::clone(&core));
@@ -96,12 +115,7 @@ impl Store for MemoryStore {
     }
 
     fn cores(&self) -> Result<Vec<CoreEntry>, StorageError> {
-        let shelf = self.shelf()?;
-        let entry = |(discovery_key, core): (&DiscoveryKey, &Arc<MemoryCore>)| CoreEntry {
-            discovery_key: *discovery_key,
-            key: read(&core.state).auth.key,
-        };
-        Ok(shelf.cores.iter().map(entry).collect())
+        Ok(self.shelf()?.cores.values().map(entry).collect())
     }
 
     fn default_core(&self) -> Result<Option<DiscoveryKey>, StorageError> {
@@ -117,11 +131,84 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn find_named(&self, alias: &Alias) -> Result<Option<CoreEntry>, StorageError> {
+        let shelf = self.shelf()?;
+        let found = shelf.names.get(alias);
+        Ok(found.and_then(|name| shelf.cores.get(name)).map(entry))
+    }
+
+    fn named(&self, namespace: Option<NamespaceId>) -> Result<Vec<NamedCore>, StorageError> {
+        let shelf = self.shelf()?;
+        let wanted = |alias: &Alias| namespace.is_none_or(|wanted| wanted == alias.namespace);
+        let names = shelf.names.iter().filter(|(alias, _)| wanted(alias));
+        let named = names.filter_map(|(alias, name)| {
+            let entry = entry(shelf.cores.get(name)?);
+            Some(NamedCore {
+                alias: alias.clone(),
+                discovery_key: entry.discovery_key,
+                key: entry.key,
+            })
+        });
+        Ok(named.collect())
+    }
+
+    fn set_name(&self, key: &DiscoveryKey, alias: Alias) -> Result<(), StorageError> {
+        let mut shelf = self.shelf_mut()?;
+        let core = shelf.cores.get(key).cloned();
+        let core = core.ok_or(StorageError::NoCore { key: *key })?;
+        let mut state = write(&core.state);
+        match &state.alias {
+            Some(known) if *known == alias => return Ok(()),
+            Some(_) => {
+                return Err(StorageError::OtherName {
+                    key: *key,
+                    name: alias.name,
+                });
+            }
+            None => {}
+        }
+        shelf.check_name(&alias)?;
+        shelf.names.insert(alias.clone(), *key);
+        state.alias = Some(alias);
+        Ok(())
+    }
+
+    fn group(&self, topic: &Topic) -> Result<Vec<ActiveCore>, StorageError> {
+        let shelf = self.shelf()?;
+        let active = |core: &Arc<MemoryCore>| {
+            let state = read(&core.state);
+            Some(ActiveCore {
+                discovery_key: core.key,
+                key: state.auth.key,
+                at: state.active.filter(|_| state.group == Some(*topic))?,
+            })
+        };
+        let mut found: Vec<_> = shelf.cores.values().filter_map(active).collect();
+        found.sort_by_key(|core| std::cmp::Reverse(core.at));
+        Ok(found)
+    }
+
+    fn secret(&self) -> Result<Option<StoreSecret>, StorageError> {
+        Ok(self.shelf()?.secret.clone())
+    }
+
+    fn set_secret(&self, secret: StoreSecret) -> Result<(), StorageError> {
+        let mut shelf = self.shelf_mut()?;
+        match &shelf.secret {
+            Some(kept) if *kept != secret => Err(StorageError::OtherSecret),
+            _ => {
+                shelf.secret = Some(secret);
+                Ok(())
+            }
+        }
+    }
+
     fn delete_core(&self, key: &DiscoveryKey) -> Result<bool, StorageError> {
         let mut shelf = self.shelf_mut()?;
         let Some(core) = shelf.cores.remove(key) else {
             return Ok(false);
         };
+        shelf.names.retain(|_, named| named != key);
         if shelf.default == Some(*key) {
             shelf.default = None;
         }
@@ -158,6 +245,26 @@ impl Store for MemoryStore {
 
     fn access(&self) -> Access {
         Access::ReadWrite
+    }
+}
+
+fn entry(core: &Arc<MemoryCore>) -> CoreEntry {
+    CoreEntry {
+        discovery_key: core.key,
+        key: read(&core.state).auth.key,
+    }
+}
+
+impl Shelf {
+    fn check_name(&self, alias: &Alias) -> Result<(), StorageError> {
+        alias.check()?;
+        match self.names.get(alias) {
+            Some(key) => Err(StorageError::NameTaken {
+                name: alias.name.clone(),
+                key: *key,
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -252,6 +359,14 @@ impl CoreRead for MemoryCore {
     fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.state().map(|state| state.user_data.get(key).cloned())
     }
+
+    fn alias(&self) -> Result<Option<Alias>, StorageError> {
+        self.state().map(|state| state.alias.clone())
+    }
+
+    fn group(&self) -> Result<Option<Topic>, StorageError> {
+        self.state().map(|state| state.group)
+    }
 }
 
 impl CoreStore for MemoryCore {
@@ -262,6 +377,14 @@ impl CoreStore for MemoryCore {
             return Err(StorageError::Stale { expected, found });
         }
         batch.check(found.0, found.1)?;
+        let (old, new) = (state.group, batch.group);
+        if new.is_some_and(|new| old.is_some_and(|old| old != new)) {
+            return Err(StorageError::OtherGroup { key: self.key });
+        }
+        state.group = old.or(new);
+        if batch.head.is_some() && state.group.is_some() {
+            state.active = Some(Moment(self.changes.fetch_add(1, Ordering::Relaxed)));
+        }
         state.apply(batch);
         Ok(Ticket::reached())
     }
@@ -276,6 +399,7 @@ impl CoreStore for MemoryCore {
         let core = MemoryCore {
             key: self.key,
             shelf: Arc::clone(&self.shelf),
+            changes: Arc::clone(&self.changes),
             state: RwLock::new(state),
         };
         Ok(Arc::new(core))
@@ -292,6 +416,9 @@ impl State {
             blocks: BTreeMap::new(),
             nodes: BTreeMap::new(),
             user_data: BTreeMap::new(),
+            alias: None,
+            group: None,
+            active: None,
             deleted: false,
         }
     }
@@ -365,6 +492,7 @@ mod tests {
         let core = store.create_core(CoreRecord {
             discovery_key,
             auth,
+            alias: None,
         })?;
         let mut draft = Draft::new(&core.head()?);
         draft.append([Bytes::from_static(b"a"), Bytes::from_static(b"b")])?;

@@ -15,7 +15,10 @@ use hc_merkle::{BlockIndex, DiscoveryKey, Head, Node, NodeIndex, SecretKey};
 use crate::batch::Batch;
 use crate::durability::{Durability, Ticket};
 use crate::error::StorageError;
-use crate::record::{Auth, CoreEntry, CoreRecord, Hints};
+use crate::record::{
+    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, Hints, NamedCore, NamespaceId, StoreSecret,
+    Topic,
+};
 
 /// Whether a store can be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +49,8 @@ pub trait Store: Debug + Send + Sync {
     /// Adds a log.
     ///
     /// # Errors
-    /// [`StorageError::CoreExists`] where the store has it.
+    /// [`StorageError::CoreExists`] where the store has it, [`StorageError::NameTaken`] where another log
+    /// has its name, [`StorageError::NameTooLong`].
     fn create_core(&self, record: CoreRecord) -> Result<Arc<dyn CoreStore>, StorageError>;
 
     /// The log with this discovery key; `None` where the store does not have it.
@@ -72,6 +76,44 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// [`StorageError::NoCore`] where the store does not have it.
     fn set_default_core(&self, key: &DiscoveryKey) -> Result<(), StorageError>;
+
+    /// The log with a name; `None` where none has it.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn find_named(&self, alias: &Alias) -> Result<Option<CoreEntry>, StorageError>;
+
+    /// All logs with a name, or those of one place for names, in the order of place and name.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn named(&self, namespace: Option<NamespaceId>) -> Result<Vec<NamedCore>, StorageError>;
+
+    /// Gives a name to a log that has none.
+    ///
+    /// # Errors
+    /// [`StorageError::NameTaken`] where another log has it, [`StorageError::OtherName`] where this one
+    /// has another, [`StorageError::NoCore`] where the store does not have it,
+    /// [`StorageError::NameTooLong`].
+    fn set_name(&self, key: &DiscoveryKey, alias: Alias) -> Result<(), StorageError>;
+
+    /// The logs of a group whose heads have changed since they joined it, the last to change first.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn group(&self, topic: &Topic) -> Result<Vec<ActiveCore>, StorageError>;
+
+    /// The secret that the store keeps for the layer above.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn secret(&self) -> Result<Option<StoreSecret>, StorageError>;
+
+    /// Keeps a secret, for good. On the device when this returns.
+    ///
+    /// # Errors
+    /// [`StorageError::OtherSecret`] where another is kept.
+    fn set_secret(&self, secret: StoreSecret) -> Result<(), StorageError>;
 
     /// Removes a log with all that belongs to it. Handles to it fail from then on with
     /// [`StorageError::CoreDeleted`]. `false` where the store does not have it.
@@ -175,6 +217,18 @@ pub trait CoreRead: Debug + Send + Sync {
     /// # Errors
     /// What reading may return.
     fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError>;
+
+    /// The name of the log, where it has one.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn alias(&self) -> Result<Option<Alias>, StorageError>;
+
+    /// The group of the log, where it is in one.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn group(&self) -> Result<Option<Topic>, StorageError>;
 }
 
 /// A log in a store. Clones of the `Arc`, and further opens, are the same log.

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use hc_bitfield::{Bitfield, PageIndex, PageRef};
 use hc_merkle::{CoreKey, DiscoveryKey};
 
+use super::names::{NamedId, group_key, group_value, name_key};
 use super::overlay::Overlay;
 use super::state::{Core, Dirty, Facts};
 use super::{Engine, Space};
@@ -24,6 +25,7 @@ use crate::index::{self, Changes, Index, IndexExt, bad_entry};
 use crate::lock::{lock, write};
 use crate::log::Position;
 use crate::log::mark::{self, Mark, Recorded};
+use crate::record::Alias;
 use crate::record::cursor::put_bytes;
 use crate::record::entry::{CoreId, HeadRecord, encode_hints};
 use crate::record::varint;
@@ -43,6 +45,7 @@ struct Cut {
     last: Option<Mark>,
     cores: Vec<Frozen>,
     names: BTreeMap<DiscoveryKey, Option<(CoreId, CoreKey)>>,
+    aliases: BTreeMap<Alias, Option<NamedId>>,
     space: Vec<(u32, Space)>,
     default: Option<CoreId>,
     next_id: u64,
@@ -146,6 +149,7 @@ impl Engine {
             last,
             cores,
             names: registry.names.clone(),
+            aliases: registry.aliases.clone(),
             space: dirty_space.into_iter().filter_map(space).collect(),
             default: registry.default,
             next_id: registry.next_id,
@@ -161,6 +165,9 @@ impl Engine {
                         changes.push((key.to_vec(), None));
                         Ok(())
                     })?;
+                if let Some(member) = &frozen.facts.membership {
+                    changes.push((group_key(&member.topic, frozen.core.id), None));
+                }
             } else {
                 frozen.write(&*self.index, &mut changes)?;
             }
@@ -174,6 +181,10 @@ impl Engine {
                 value
             });
             put(&mut changes, key, value);
+        }
+        for (alias, named) in &cut.aliases {
+            let value = named.as_ref().map(NamedId::encode);
+            put(&mut changes, name_key(alias), value);
         }
         for (number, space) in &cut.space {
             let key = index::page_key(CoreId::STORE, index::SEGMENT, u64::from(*number));
@@ -218,6 +229,9 @@ impl Engine {
         registry
             .names
             .retain(|name, named| cut.names.get(name) != Some(&*named));
+        registry
+            .aliases
+            .retain(|alias, named| cut.aliases.get(alias) != Some(&*named));
         registry.cores.retain(|_, core| core.strong_count() > 0);
     }
 }
@@ -229,6 +243,18 @@ impl Frozen {
         self.record.encode(&mut value);
         encode_hints(self.facts.hints, &mut value);
         varint::put(&mut value, self.facts.bitfield.contiguous_len());
+        let member = self.facts.membership.as_deref();
+        value.push(u8::from(member.is_some()));
+        if let Some(member) = member {
+            value.extend_from_slice(&member.topic.0);
+            // 0 until it has been active
+            varint::put(
+                &mut value,
+                member.active.map_or(0, |at| at.0.saturating_add(1)),
+            );
+            let entry = group_value(&self.core, member);
+            put(changes, group_key(&member.topic, id), entry);
+        }
         put_long(
             index,
             changes,
@@ -261,6 +287,10 @@ impl Frozen {
         value.push(u8::from(self.facts.manifest.is_some()));
         if let Some(manifest) = &self.facts.manifest {
             put_bytes(&mut value, &hc_encoding::encode_to_vec(manifest));
+        }
+        value.push(u8::from(self.facts.alias.is_some()));
+        if let Some(alias) = &self.facts.alias {
+            alias.encode(&mut value);
         }
         value
     }

@@ -19,7 +19,7 @@ use crate::log::Locator;
 use crate::log::committer::{Placed, Syncing};
 use crate::log::frame::Draft;
 use crate::record::entry::{BlockSlot, Entry, HeadRecord};
-use crate::record::{Auth, Hints};
+use crate::record::{Alias, Auth, Hints, Topic};
 use crate::store::{CoreRead, CoreStore};
 
 /// Most bytes that one read of several blocks takes from a segment.
@@ -233,6 +233,14 @@ impl CoreRead for CoreHandle {
     fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.read(|state| Ok(state.facts.user_data.get(key).cloned()))
     }
+
+    fn alias(&self) -> Result<Option<Alias>, StorageError> {
+        self.read(|state| Ok(state.facts.alias.as_deref().cloned()))
+    }
+
+    fn group(&self) -> Result<Option<Topic>, StorageError> {
+        self.read(|state| Ok(state.facts.membership.as_ref().map(|group| group.topic)))
+    }
 }
 
 impl CoreStore for CoreHandle {
@@ -314,6 +322,7 @@ impl CoreHandle {
             entry.encryption = batch.encryption;
             entry.hints = batch.hints;
             entry.user_data = batch.user_data;
+            entry.group = self.group_of(state, batch.group)?;
             if let Some(head) = &batch.head {
                 self.add_roots(state, head, &mut entry)?;
             }
@@ -326,6 +335,17 @@ impl CoreHandle {
                 removed,
             })
         })
+    }
+
+    /// The group that a log joins now.
+    fn group_of(&self, state: &State, joins: Option<Topic>) -> Result<Option<Topic>, StorageError> {
+        match (&state.facts.membership, joins) {
+            (Some(known), Some(topic)) if known.topic != topic => Err(StorageError::OtherGroup {
+                key: self.core.identity.discovery_key,
+            }),
+            (Some(_), Some(_)) => Ok(None),
+            (_, joins) => Ok(joins),
+        }
     }
 
     /// The roots of a head are stored with it, unless they are.
@@ -440,7 +460,7 @@ impl Engine {
         let repeated = {
             let mut state = write(&core.state);
             state.pin(removed, truncate);
-            let repeated = state.apply(entry, placed.segment, placed.data);
+            let repeated = state.apply(entry, placed);
             if let Some(head) = head {
                 state.facts.head = head;
             }

@@ -8,15 +8,15 @@ use hc_bitfield::{Bitfield, PageIndex};
 use hc_merkle::{CoreKey, DiscoveryKey, Head};
 
 use super::checkpoint::long_value;
-use super::state::{Core, Facts, Lookups};
+use super::state::{Core, Facts, Lookups, Membership};
 use super::{Engine, Registry};
 use crate::error::{Damage, DamageKind, IndexError, StorageError};
 use crate::index::{self, Index, IndexExt, bad_entry};
 use crate::lock::{lock, read, write};
 use crate::log::segment;
-use crate::record::EncryptionScheme;
 use crate::record::cursor::Cursor;
 use crate::record::entry::{CoreId, HeadRecord, Identity, decode_hints};
+use crate::record::{Alias, EncryptionScheme, Moment, Topic};
 
 impl Engine {
     /// Number and key of the log of a name.
@@ -134,6 +134,9 @@ fn decode_auth(value: &[u8], facts: &mut Facts) -> Option<Identity> {
     if cursor.u8()? == 1 {
         facts.manifest = Some(hc_encoding::decode_exact(cursor.bytes()?).ok()?);
     }
+    if cursor.u8()? == 1 {
+        facts.alias = Some(Arc::new(Alias::decode(&mut cursor)?));
+    }
     Some(identity)
 }
 
@@ -141,7 +144,13 @@ fn decode_head(value: &[u8], facts: &mut Facts) -> Option<(HeadRecord, u64)> {
     let mut cursor = Cursor::new(value);
     let record = HeadRecord::decode(&mut cursor)?;
     facts.hints = decode_hints(&mut cursor)?;
-    Some((record, cursor.uint()?))
+    let prefix = cursor.uint()?;
+    if cursor.u8()? == 1 {
+        let topic = Topic(cursor.array()?);
+        let active = cursor.uint()?.checked_sub(1).map(Moment);
+        facts.membership = Some(Arc::new(Membership { topic, active }));
+    }
+    Some((record, prefix))
 }
 
 fn load_bits(index: &dyn Index, id: CoreId, prefix: u64) -> Result<Bitfield, IndexError> {

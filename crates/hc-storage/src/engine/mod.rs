@@ -7,6 +7,7 @@
 mod checkpoint;
 mod core;
 mod load;
+mod names;
 mod open;
 mod overlay;
 mod secrets;
@@ -25,6 +26,7 @@ pub use self::open::StoreOptions;
 pub(crate) use self::open::open;
 pub use self::store::DiskStore;
 
+use self::names::NamedId;
 use self::secrets::Secrets;
 use self::state::Core;
 use self::worker::Worker;
@@ -35,6 +37,7 @@ use crate::log::Position;
 use crate::log::committer::Log;
 use crate::log::mark::Mark;
 use crate::log::segment::StoreId;
+use crate::record::Alias;
 use crate::record::entry::CoreId;
 use crate::store::Access;
 
@@ -82,6 +85,8 @@ pub(crate) struct Registry {
     pub(crate) dirty: BTreeMap<CoreId, Arc<Core>>,
     /// Logs created since the last checkpoint, and those deleted (`None`).
     pub(crate) names: BTreeMap<DiscoveryKey, Option<(CoreId, CoreKey)>>,
+    /// Names given since the last checkpoint, and those taken back (`None`).
+    pub(crate) aliases: BTreeMap<Alias, Option<NamedId>>,
     pub(crate) default: Option<CoreId>,
     pub(crate) next_id: u64,
     pub(crate) space: BTreeMap<u32, Space>,

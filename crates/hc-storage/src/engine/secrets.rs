@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::disk::{Disk, DiskFile, fault};
 use crate::error::{Action, Damage, DamageKind, IoFault, OpenError};
 use crate::lock::lock;
+use crate::record::StoreSecret;
 use crate::record::cursor::Cursor;
 use crate::store::Access;
 
@@ -21,6 +22,10 @@ const VERSION: u32 = 1;
 const HEADER_LEN: usize = 16;
 /// Checksum, discovery key, secret key.
 const RECORD_LEN: usize = 4 + 32 + 64;
+
+/// Where the secret of the store itself is among those of its logs: in the first half of what would be a
+/// key. No log has this discovery key, for nobody knows what hashes to it.
+const OF_STORE: DiscoveryKey = DiscoveryKey([0; 32]);
 
 /// The secret keys of a store.
 #[derive(Debug)]
@@ -77,6 +82,20 @@ impl Secrets {
         written.map_err(fault(&*self.disk, Action::Write, FILE))?;
         held.keys.insert(of, secret);
         Ok(())
+    }
+
+    /// The secret of the store itself.
+    pub(crate) fn of_store(&self) -> Option<StoreSecret> {
+        let secret = self.key(&OF_STORE)?;
+        let bytes = secret.as_bytes().first_chunk()?;
+        Some(StoreSecret::from_bytes(*bytes))
+    }
+
+    pub(crate) fn set_of_store(&self, secret: &StoreSecret) -> Result<(), IoFault> {
+        let mut bytes = Zeroizing::new([0; 64]);
+        let (front, _) = bytes.split_at_mut(32);
+        front.copy_from_slice(secret.as_bytes());
+        self.set(OF_STORE, SecretKey::from_bytes(*bytes))
     }
 
     /// Writes a file without this key in place of the one with it.

@@ -11,7 +11,7 @@ use super::core::{CoreHandle, locate};
 use super::overlay::Lookup;
 use super::state::Pinned;
 use crate::error::StorageError;
-use crate::record::{Auth, Hints};
+use crate::record::{Alias, Auth, Hints, Topic};
 use crate::store::CoreRead;
 
 /// A log as it was.
@@ -100,5 +100,15 @@ impl CoreRead for CoreSnapshot {
     fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.live
             .read(|_| Ok(self.pinned.facts.user_data.get(key).cloned()))
+    }
+
+    fn alias(&self) -> Result<Option<Alias>, StorageError> {
+        self.live
+            .read(|_| Ok(self.pinned.facts.alias.as_deref().cloned()))
+    }
+
+    fn group(&self) -> Result<Option<Topic>, StorageError> {
+        let membership = self.pinned.facts.membership.as_ref();
+        self.live.read(|_| Ok(membership.map(|group| group.topic)))
     }
 }

@@ -17,8 +17,9 @@ use crate::index::page::{LocatorPage, NodePage};
 use crate::index::{self, Index, IndexExt, bad_entry};
 use crate::lock::lock;
 use crate::log::Locator;
+use crate::log::committer::Placed;
 use crate::record::entry::{CoreId, Entry, HeadRecord, Identity};
-use crate::record::{EncryptionScheme, Hints};
+use crate::record::{Alias, EncryptionScheme, Hints, Moment, Topic};
 
 /// A log. There is one of these for each log that is open or has changes that the index lacks.
 #[derive(Debug)]
@@ -55,6 +56,16 @@ pub(crate) struct Facts {
     pub(crate) manifest: Option<Manifest>,
     pub(crate) encryption: Option<EncryptionScheme>,
     pub(crate) user_data: Arc<BTreeMap<String, Bytes>>,
+    pub(crate) alias: Option<Arc<Alias>>,
+    pub(crate) membership: Option<Arc<Membership>>,
+}
+
+/// The group of a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Membership {
+    pub(crate) topic: Topic,
+    /// When the head last changed, if it has since the log joined.
+    pub(crate) active: Option<Moment>,
 }
 
 /// Which of the facts are newer than the index.
@@ -117,14 +128,18 @@ impl Facts {
             manifest: None,
             encryption: None,
             user_data: Arc::default(),
+            alias: None,
+            membership: None,
         }
     }
 }
 
 impl State {
-    /// Carries out an entry whose data starts at `data` in `segment`. Returns the locators of blocks
-    /// that the entry itself has more than once.
-    pub(crate) fn apply(&mut self, entry: Entry, segment: u32, data: u32) -> Vec<Locator> {
+    /// Carries out an entry that was placed in the log. Returns the locators of blocks that the entry
+    /// itself has more than once.
+    pub(crate) fn apply(&mut self, mut entry: Entry, placed: &Placed) -> Vec<Locator> {
+        let (segment, data) = (placed.segment, placed.data);
+        self.join(&mut entry, Moment(placed.lsn.0));
         self.dirty.any = true;
         self.dirty.auth |= entry.create.is_some();
         if entry.delete {
@@ -165,6 +180,22 @@ impl State {
             entry.user_data,
         );
         repeated
+    }
+
+    /// What an entry says of the log's name and group.
+    fn join(&mut self, entry: &mut Entry, now: Moment) {
+        if let Some(alias) = entry.alias.take() {
+            self.dirty.auth = true;
+            self.facts.alias = Some(Arc::new(alias));
+        }
+        let membership = &mut self.facts.membership;
+        if let (Some(topic), None) = (entry.group, &membership) {
+            let active = None;
+            *membership = Some(Arc::new(Membership { topic, active }));
+        }
+        if let (Some(membership), true) = (membership, entry.head.is_some()) {
+            Arc::make_mut(membership).active = Some(now);
+        }
     }
 
     fn set_bits(&mut self, slots: &[crate::record::entry::BlockSlot]) {

@@ -16,7 +16,9 @@ use crate::error::{Action, OpenError, StorageError};
 use crate::lock::{lock, read};
 use crate::log::segment;
 use crate::record::entry::{CoreId, Entry, HeadRecord, Identity};
-use crate::record::{CoreEntry, CoreRecord};
+use crate::record::{
+    ActiveCore, Alias, CoreEntry, CoreRecord, NamedCore, NamespaceId, StoreSecret, Topic,
+};
 use crate::store::{Access, CoreStore, Store, Usage};
 
 /// A store in a directory.
@@ -91,10 +93,14 @@ impl Store for DiskStore {
         let CoreRecord {
             discovery_key,
             auth,
+            alias,
         } = record;
         let _creating = lock(&engine.creating);
         if self.find(&discovery_key)?.is_some() {
             return Err(StorageError::CoreExists { key: discovery_key });
+        }
+        if let Some(alias) = &alias {
+            engine.check_name(alias)?;
         }
         if let Some(secret) = auth.secret_key {
             engine.secrets.set(discovery_key, secret)?;
@@ -111,6 +117,7 @@ impl Store for DiskStore {
         entry.create = Some(identity);
         entry.manifest = auth.manifest;
         entry.encryption = auth.encryption;
+        entry.alias = alias;
         self.write(&core, entry, Removed::default())?;
         Ok(self.handle(core))
     }
@@ -144,6 +151,61 @@ impl Store for DiskStore {
         let mut entry = Entry::new(core.id);
         entry.default = Some(core.id);
         self.write(&core, entry, Removed::default())
+    }
+
+    fn find_named(&self, alias: &Alias) -> Result<Option<CoreEntry>, StorageError> {
+        self.0.check_open()?;
+        let found = self.0.find_alias(&lock(&self.0.registry), alias);
+        let found = found.map_err(|error| self.0.distrust(error))?;
+        Ok(found.map(|named| named.entry))
+    }
+
+    fn named(&self, namespace: Option<NamespaceId>) -> Result<Vec<NamedCore>, StorageError> {
+        self.0.check_open()?;
+        let found = self.0.named(namespace);
+        found.map_err(|error| self.0.distrust(error))
+    }
+
+    fn set_name(&self, key: &DiscoveryKey, alias: Alias) -> Result<(), StorageError> {
+        self.0.check_writable()?;
+        let _creating = lock(&self.0.creating);
+        let core = self.find(key)?.ok_or(StorageError::NoCore { key: *key })?;
+        let _writer = lock(&core.writer);
+        match &read(&core.state).facts.alias {
+            Some(known) if **known == alias => return Ok(()),
+            Some(_) => {
+                return Err(StorageError::OtherName {
+                    key: *key,
+                    name: alias.name,
+                });
+            }
+            None => {}
+        }
+        self.0.check_name(&alias)?;
+        let mut entry = Entry::new(core.id);
+        entry.alias = Some(alias);
+        self.write(&core, entry, Removed::default())
+    }
+
+    fn group(&self, topic: &Topic) -> Result<Vec<ActiveCore>, StorageError> {
+        self.0.check_open()?;
+        let found = self.0.active_in(topic);
+        found.map_err(|error| self.0.distrust(error))
+    }
+
+    fn secret(&self) -> Result<Option<StoreSecret>, StorageError> {
+        self.0.check_open()?;
+        Ok(self.0.secrets.of_store())
+    }
+
+    fn set_secret(&self, secret: StoreSecret) -> Result<(), StorageError> {
+        self.0.check_writable()?;
+        let _creating = lock(&self.0.creating);
+        match self.0.secrets.of_store() {
+            Some(kept) if kept == secret => Ok(()),
+            Some(_) => Err(StorageError::OtherSecret),
+            None => Ok(self.0.secrets.set_of_store(&secret)?),
+        }
     }
 
     fn delete_core(&self, key: &DiscoveryKey) -> Result<bool, StorageError> {
@@ -244,6 +306,7 @@ impl Engine {
                 .insert(name, Some((core.id, core.identity.key)));
             registry.cores.insert(core.id, Arc::downgrade(core));
         }
+        Self::note_aliases(&mut registry, core, entry);
         if entry.delete {
             registry.names.insert(name, None);
             registry.default = registry.default.filter(|id| *id != core.id);

@@ -19,7 +19,7 @@ use crate::error::{IndexError, IndexFault};
 use crate::record::entry::CoreId;
 
 /// Version of everything that is in the index. One of another version is made again from the log.
-pub(crate) const FORMAT_VERSION: u64 = 2;
+pub(crate) const FORMAT_VERSION: u64 = 3;
 
 /// Keys and what they get; `None` removes.
 pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -60,6 +60,10 @@ pub(crate) const USER_DATA: u8 = b'u';
 pub(crate) const STORE: u8 = b's';
 /// Of the store: number of a log, by its discovery key.
 pub(crate) const DISCOVERY: u8 = b'd';
+/// Of the store: number and keys of a log, by its name.
+pub(crate) const NAME: u8 = b'm';
+/// Of the store: the logs of a group that were active, by topic and number.
+pub(crate) const GROUP: u8 = b't';
 /// Of the store: bytes in a segment.
 pub(crate) const SEGMENT: u8 = b'g';
 
@@ -92,9 +96,13 @@ pub(crate) fn page_of(key: &[u8]) -> Option<u64> {
 
 /// All keys of one kind.
 pub(crate) fn keys_of(core: CoreId, kind: u8) -> RangeInclusive<Vec<u8>> {
-    // the longest name is user data's: two bytes of length, the key, four of the chunk
+    // the longest are user data's (two bytes of length, the key, four of the chunk) and a name's (32 of
+    // its place)
     let mut last = key(core, kind);
-    last.resize(last.len() + 8 + crate::limits::MAX_USER_KEY_LEN, 0xff);
+    last.resize(
+        last.len() + 40 + crate::limits::MAX_USER_KEY_LEN.max(crate::limits::MAX_NAME_LEN),
+        0xff,
+    );
     key(core, kind)..=last
 }
 

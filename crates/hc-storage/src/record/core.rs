@@ -3,6 +3,8 @@
 use hc_merkle::manifest::Manifest;
 use hc_merkle::{CoreKey, DiscoveryKey, Length, SecretKey};
 
+use super::Alias;
+
 /// How the blocks of a log are encrypted: a number that the layer above gave. The key itself is never
 /// stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +17,8 @@ pub struct CoreRecord {
     pub discovery_key: DiscoveryKey,
     /// What verifies it, and who may write it.
     pub auth: Auth,
+    /// The name that it is to be found by.
+    pub alias: Option<Alias>,
 }
 
 /// What verifies a log, and who may write it.

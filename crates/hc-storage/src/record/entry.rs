@@ -11,8 +11,8 @@ use hc_merkle::{ByteLength, CoreKey, DiscoveryKey, Fork, Hash, Length, Node, Nod
 
 use super::cursor::{Cursor, put_bytes};
 use super::varint;
-use crate::limits::MAX_USER_KEY_LEN;
-use crate::record::{EncryptionScheme, Hints};
+use crate::limits::{MAX_NAME_LEN, MAX_USER_KEY_LEN};
+use crate::record::{Alias, EncryptionScheme, Hints, NamespaceId, Topic};
 
 /// A log's number in its store; 0 is the store itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) encryption: Option<EncryptionScheme>,
     pub(crate) hints: Option<Hints>,
     pub(crate) user_data: Vec<(String, Option<Bytes>)>,
+    pub(crate) alias: Option<Alias>,
+    pub(crate) group: Option<Topic>,
 }
 
 /// Who a log is, from when it was created.
@@ -77,6 +79,8 @@ const MANIFEST: u8 = 9;
 const ENCRYPTION: u8 = 10;
 const HINTS: u8 = 11;
 const USER_DATA: u8 = 12;
+const ALIAS: u8 = 13;
+const GROUP: u8 = 14;
 
 impl Entry {
     pub(crate) fn new(core: CoreId) -> Self {
@@ -94,6 +98,8 @@ impl Entry {
             encryption: None,
             hints: None,
             user_data: Vec::new(),
+            alias: None,
+            group: None,
         }
     }
 
@@ -173,6 +179,14 @@ impl Entry {
             put_bytes(out, key.as_bytes());
             put_option(out, value.as_deref());
         }
+        if let Some(alias) = &self.alias {
+            out.push(ALIAS);
+            alias.encode(out);
+        }
+        if let Some(Topic(topic)) = &self.group {
+            out.push(GROUP);
+            out.extend_from_slice(topic);
+        }
     }
 
     /// `None` where the bytes have no meaning.
@@ -203,6 +217,8 @@ impl Entry {
                 let key = String::from_utf8(key.to_vec()).ok()?;
                 self.user_data.push((key, take_option(cursor)?));
             }
+            ALIAS => self.alias = Some(Alias::decode(cursor)?),
+            GROUP => self.group = Some(Topic(cursor.array()?)),
             _ => return None,
         }
         Some(())
@@ -258,6 +274,20 @@ impl Identity {
             key,
             compat,
         })
+    }
+}
+
+impl Alias {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.namespace.0);
+        put_bytes(out, self.name.as_bytes());
+    }
+
+    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let namespace = NamespaceId(cursor.array()?);
+        let name = cursor.bytes().filter(|name| name.len() <= MAX_NAME_LEN)?;
+        let name = String::from_utf8(name.to_vec()).ok()?;
+        Some(Self { namespace, name })
     }
 }
 

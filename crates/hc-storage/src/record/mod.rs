@@ -6,6 +6,8 @@
 mod core;
 pub(crate) mod cursor;
 pub(crate) mod entry;
+mod shelf;
 pub(crate) mod varint;
 
 pub use core::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints};
+pub use shelf::{ActiveCore, Alias, Moment, NamedCore, NamespaceId, StoreSecret, Topic};

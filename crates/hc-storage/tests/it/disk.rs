@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use hc_merkle::{BlockIndex, Length};
 use hc_storage::{
-    Batch, DamageKind, DiskStore, Durability, OpenError, StorageError, Store, StoreOptions,
+    Alias, Batch, DamageKind, DiskStore, Durability, NamespaceId, OpenError, StorageError, Store,
+    StoreOptions, StoreSecret, Topic,
 };
 
 use crate::log::{Outcome, append, append_to, block, create, name, record, reopen, secret};
@@ -253,6 +254,56 @@ fn secrets_are_their_owners_alone() -> Outcome {
             .windows(32)
             .any(|window| window == [5; 32])
     );
+    Ok(())
+}
+
+#[test]
+fn names_groups_and_the_secret_outlive_the_index() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    let (topic, place) = (Topic([1; 32]), NamespaceId([2; 32]));
+    let alias = |number: u8| Alias {
+        namespace: place,
+        name: number.to_string(),
+    };
+    let store = DiskStore::open(&path)?;
+    store.set_secret(StoreSecret::from_bytes([7; 32]))?;
+    for number in 1..=3 {
+        let mut record = record(number);
+        record.alias = Some(alias(number));
+        let core = store.create_core(record)?;
+        let mut batch = Batch::new();
+        batch.join_group(topic);
+        core.commit(batch, Durability::Os)?.wait()?;
+        append(&*core, 1, 0, Durability::Os)?;
+    }
+    append(&*reopen(&store, 2)?, 1, 0, Durability::Os)?;
+    store.delete_core(&name(3))?;
+    store.close()?;
+    drop(store);
+    let check = |store: &dyn Store| -> Outcome {
+        assert_eq!(store.secret()?, Some(StoreSecret::from_bytes([7; 32])));
+        let named = store.named(Some(place))?;
+        let named: Vec<_> = named.iter().map(|named| named.discovery_key).collect();
+        assert_eq!(named, [name(1), name(2)]);
+        assert_eq!(reopen(store, 2)?.alias()?, Some(alias(2)));
+        let active = store.group(&topic)?;
+        let active: Vec<_> = active.iter().map(|core| core.discovery_key).collect();
+        assert_eq!(active, [name(2), name(1)]);
+        Ok(())
+    };
+    check(&DiskStore::open(&path)?)?;
+    check(&DiskStore::open_read_only(&path)?)?;
+    fs::remove_dir_all(path.join("index"))?;
+    let store = DiskStore::open(&path)?;
+    check(&store)?;
+    append(&*reopen(&store, 1)?, 1, 0, Durability::Os)?;
+    store.close()?;
+    let store = DiskStore::open(&path)?;
+    let first = store.group(&topic)?.first().map(|core| core.discovery_key);
+    assert_eq!(first, Some(name(1)));
+    let in_log = fs::read(path.join("log/00000000.seg"))?;
+    assert!(!in_log.windows(32).any(|window| window == [7; 32]));
     Ok(())
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn record(number: u8) -> CoreRecord {
     CoreRecord {
         discovery_key: name(number),
         auth: Auth::reader(CoreKey([number ^ 0xff; 32])),
+        alias: None,
     }
 }
 

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use hc_merkle::manifest::Manifest;
 use hc_merkle::{BlockIndex, Length, NodeIndex, PublicKey};
 use hc_storage::fault::FaultDisk;
+use hc_storage::limits::MAX_NAME_LEN;
 use hc_storage::{
-    Access, Batch, BatchError, CoreRead, Durability, EncryptionScheme, Hints, MemoryStore,
-    StorageError, Store, StoreOptions,
+    Access, Alias, Batch, BatchError, CoreRead, Durability, EncryptionScheme, Hints, MemoryStore,
+    NamespaceId, StorageError, Store, StoreOptions, StoreSecret, Topic,
 };
 
 use crate::log::{
@@ -28,6 +29,9 @@ fn conforms(open: &dyn Fn() -> Arc<dyn Store>) -> Outcome {
     facts(&*open())?;
     snapshots_stay(&*open())?;
     many_logs(&*open())?;
+    names_stay(&*open())?;
+    groups_tell_who_was_active(&*open())?;
+    one_secret(&*open())?;
     levels(&*open())?;
     closed(&*open())
 }
@@ -398,6 +402,123 @@ fn many_logs(store: &dyn Store) -> Outcome {
             );
         }
     }
+    Ok(())
+}
+
+fn alias(place: u8, name: &str) -> Alias {
+    Alias {
+        namespace: NamespaceId([place; 32]),
+        name: name.to_owned(),
+    }
+}
+
+fn names_stay(store: &dyn Store) -> Outcome {
+    let (first, second) = (alias(1, "first"), alias(2, "second"));
+    let mut named = record(1);
+    named.alias = Some(first.clone());
+    let core = store.create_core(named)?;
+    assert_eq!(core.alias()?, Some(first.clone()));
+    let mut again = record(2);
+    again.alias = Some(first.clone());
+    assert!(matches!(
+        store.create_core(again),
+        Err(StorageError::NameTaken { key, .. }) if key == name(1)
+    ));
+    assert!(store.open_core(&name(2))?.is_none());
+    let later = create(store, 2)?;
+    assert_eq!(later.alias()?, None);
+    store.set_name(&name(2), second.clone())?;
+    store.set_name(&name(2), second.clone())?;
+    assert_eq!(later.alias()?, Some(second.clone()));
+    assert!(matches!(
+        store.set_name(&name(2), alias(2, "third")),
+        Err(StorageError::OtherName { .. })
+    ));
+    assert!(matches!(
+        store.set_name(&name(3), alias(2, "third")),
+        Err(StorageError::NoCore { .. })
+    ));
+    create(store, 3)?;
+    assert!(matches!(
+        store.set_name(&name(3), second.clone()),
+        Err(StorageError::NameTaken { .. })
+    ));
+    let longest = "n".repeat(MAX_NAME_LEN);
+    assert!(matches!(
+        store.set_name(&name(3), alias(3, &format!("{longest}n"))),
+        Err(StorageError::NameTooLong { len }) if len == MAX_NAME_LEN + 1
+    ));
+    store.set_name(&name(3), alias(0xff, &longest))?;
+    let found = store.find_named(&alias(0xff, &longest))?;
+    assert_eq!(found.map(|entry| entry.discovery_key), Some(name(3)));
+    assert_eq!(store.find_named(&alias(1, "second"))?, None);
+    let all = store.named(None)?;
+    let names: Vec<_> = all.iter().map(|named| named.discovery_key).collect();
+    assert_eq!(names, [name(1), name(2), name(3)]);
+    let place = store.named(Some(NamespaceId([2; 32])))?;
+    assert_eq!(place.len(), 1);
+    assert_eq!(
+        (&place[0].alias, place[0].key),
+        (&second, record(2).auth.key)
+    );
+    assert!(store.delete_core(&name(1))?);
+    assert_eq!(store.find_named(&first)?, None);
+    let mut named = record(4);
+    named.alias = Some(first.clone());
+    store.create_core(named)?;
+    let found = store.find_named(&first)?;
+    assert_eq!(found.map(|entry| entry.key), Some(record(4).auth.key));
+    Ok(())
+}
+
+fn groups_tell_who_was_active(store: &dyn Store) -> Outcome {
+    let topic = Topic([9; 32]);
+    let cores = [create(store, 1)?, create(store, 2)?, create(store, 3)?];
+    append(&*cores[2], 1, 0, Durability::Os)?;
+    for core in &cores {
+        let mut batch = Batch::new();
+        batch.join_group(topic);
+        core.commit(batch.clone(), Durability::Os)?.wait()?;
+        core.commit(batch, Durability::Os)?.wait()?;
+        assert_eq!(core.group()?, Some(topic));
+    }
+    assert!(store.group(&topic)?.is_empty(), "none since it joined");
+    let mut other = Batch::new();
+    other.join_group(Topic([8; 32]));
+    assert!(matches!(
+        cores[0].commit(other, Durability::Os),
+        Err(StorageError::OtherGroup { .. })
+    ));
+    let order = |store: &dyn Store| -> Result<Vec<_>, StorageError> {
+        let active = store.group(&topic)?;
+        assert!(active.windows(2).all(|pair| pair[0].at > pair[1].at));
+        Ok(active.iter().map(|core| core.discovery_key).collect())
+    };
+    append(&*cores[0], 1, 0, Durability::Os)?;
+    append(&*cores[1], 1, 0, Durability::Os)?;
+    assert_eq!(order(store)?, [name(2), name(1)]);
+    let clear_says_nothing = clear(&*cores[0], 0, 1, Durability::Os);
+    clear_says_nothing?;
+    assert_eq!(order(store)?, [name(2), name(1)]);
+    append(&*cores[0], 30, 0, Durability::Os)?;
+    append(&*cores[2], 1, 0, Durability::Os)?;
+    assert_eq!(order(store)?, [name(3), name(1), name(2)]);
+    assert!(store.group(&Topic([8; 32]))?.is_empty());
+    store.delete_core(&name(1))?;
+    assert_eq!(order(store)?, [name(3), name(2)]);
+    Ok(())
+}
+
+fn one_secret(store: &dyn Store) -> Outcome {
+    assert_eq!(store.secret()?, None);
+    store.set_secret(StoreSecret::from_bytes([4; 32]))?;
+    store.set_secret(StoreSecret::from_bytes([4; 32]))?;
+    assert!(matches!(
+        store.set_secret(StoreSecret::from_bytes([5; 32])),
+        Err(StorageError::OtherSecret)
+    ));
+    assert_eq!(store.secret()?, Some(StoreSecret::from_bytes([4; 32])));
+    assert!(!format!("{:?}", store.secret()?).contains('4'));
     Ok(())
 }
 

@@ -209,6 +209,7 @@ impl Opening {
         Ok(store.create_core(CoreRecord {
             discovery_key: named.key.discovery_key(),
             auth,
+            alias: None,
         })?)
     }
 
