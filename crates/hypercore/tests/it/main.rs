@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
 mod attach;
-mod bits;
 mod derive;
 mod disk;
 mod encryption;
@@ -14,7 +13,6 @@ mod log;
 mod manifests;
 mod peers;
 mod pipe;
-mod remote_proofs;
 mod replicate;
 mod signers;
 mod strangers;
