@@ -65,6 +65,8 @@ function attach (socket, isInitiator) {
   socket.pipe(stream).pipe(socket)
 }
 
+const remoteProof = () => need('hypercore/lib/fully-remote-proof.js')
+
 // Version 11 fetches the last block when asked for the hash of the tree, but for this way.
 function treeHash (c, length = c.length) {
   return Hypercore.treeHashFromStorage ? Hypercore.treeHashFromStorage(c, length) : c.treeHash(length)
@@ -133,6 +135,22 @@ const ops = {
   async clear (m) {
     await core(m).clear(m.start, m.end)
     return facts(core(m))
+  },
+  async copyPrologue (m) {
+    await core(m).core.copyPrologue(core({ core: m.from }).core.state)
+    return facts(core(m))
+  },
+  // Proofs without a connection, which version 11 has.
+  async prove (m) {
+    const c = core(m)
+    const upgrade = m.length ? { start: 0, length: m.length } : null
+    const value = m.index === null ? null : await c.get(m.index)
+    return { proof: hex(await remoteProof().proof(c, { index: m.index, block: value, upgrade })) }
+  },
+  // Null where the proof does not hold.
+  async verifyProof (m) {
+    const verified = await remoteProof().verify(core(m).core.db, bytes(m.proof))
+    return verified && { length: verified.length, newer: verified.newer, block: hex(verified.block && verified.block.value) }
   },
   async listen () {
     server = net.createServer((socket) => attach(socket, false))

@@ -11,17 +11,20 @@ use hc_merkle::manifest::Manifest;
 use hc_merkle::{BlockIndex, Change, Fork, Head, Length, Node, NodeIndex};
 use thiserror::Error;
 
-use crate::limits::{MAX_BATCH_BYTES, MAX_BLOCK_LEN, MAX_USER_KEY_LEN, MAX_USER_VALUE_LEN};
+use crate::limits::{
+    MAX_BATCH_BYTES, MAX_BLOCK_LEN, MAX_BRANCH_NAME_LEN, MAX_USER_KEY_LEN, MAX_USER_VALUE_LEN,
+};
 use crate::record::{EncryptionScheme, Hints, Topic};
 
 /// What is to be done to one log, at once.
 ///
-/// Whatever the order of the calls, an engine applies a batch in this one: truncation, nodes, blocks,
-/// head, cleared ranges, and then what is stored about the log.
+/// Whatever the order of the calls, an engine applies a batch in this one: truncation, what a branch
+/// inherits, nodes, blocks, head, cleared ranges, and then what is stored about the log.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     pub(crate) base: Option<(Fork, Length)>,
     pub(crate) truncate: Option<Length>,
+    pub(crate) inherit: Option<Length>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) blocks: Vec<(BlockIndex, Bytes)>,
     pub(crate) head: Option<Head>,
@@ -96,6 +99,35 @@ pub enum BatchError {
         /// Bytes in all blocks.
         bytes: usize,
     },
+    /// Only a branch inherits, and only a branch can be moved.
+    #[error("not a branch")]
+    NotABranch,
+    /// A branch would inherit more than it has.
+    #[error("a branch of length {length} cannot inherit up to {shared}")]
+    InheritsPastEnd {
+        /// What it would inherit.
+        shared: Length,
+        /// What it has.
+        length: Length,
+    },
+    /// The log does not have the tree that its branch would have of it.
+    #[error("the log has another tree than its branch")]
+    OtherTree,
+    /// The name of a branch is longer than [`MAX_BRANCH_NAME_LEN`].
+    #[error("a name of {len} bytes, the limit is {MAX_BRANCH_NAME_LEN}")]
+    NameTooLong {
+        /// Its bytes.
+        len: usize,
+    },
+    /// Only a log joins a group.
+    #[error("a branch is in no group")]
+    GroupOfBranch,
+    /// Two batches for one log were to be stored together.
+    #[error("two batches for one log")]
+    Repeated,
+    /// A log was to be cut together with a change to a branch of it.
+    #[error("a log cannot be cut together with a change to its branch")]
+    CutWithBranch,
     /// The batch does not fit into one frame of the log.
     #[error("the batch has too many operations for one frame")]
     TooManyOperations,
@@ -130,6 +162,26 @@ impl Batch {
             manifest: change.manifest().cloned(),
             ..Self::default()
         }
+    }
+
+    /// The batch that makes a branch, which stands at `base`, what its log is at the length of `head`.
+    /// What the branch had itself is dropped.
+    #[must_use]
+    pub fn reset(base: (Fork, Length), head: Head) -> Self {
+        Self {
+            base: Some(base),
+            truncate: Some(Length::ZERO),
+            inherit: Some(head.length()),
+            head: Some(head),
+            ..Self::default()
+        }
+    }
+
+    /// On a branch: what is below `length` is the log's from now on, which must have the same there.
+    /// What the branch had of it itself is dropped.
+    pub fn inherit(&mut self, length: Length) -> &mut Self {
+        self.inherit = Some(length);
+        self
     }
 
     /// Adds a change that follows from those already in the batch: made against the same head where
@@ -219,6 +271,12 @@ impl Batch {
     /// Checks everything but the base, for a log of `length` blocks at `fork`.
     pub(crate) fn check(&self, fork: Fork, length: Length) -> Result<(), BatchError> {
         let after = self.check_head(fork, length)?;
+        if let Some(shared) = self.inherit.filter(|shared| *shared > after) {
+            return Err(BatchError::InheritsPastEnd {
+                shared,
+                length: after,
+            });
+        }
         let past = |node: &&Node| node.index.end() > MAX_LENGTH;
         if let Some(node) = self.nodes.iter().find(past) {
             return Err(BatchError::NodePastEnd { node: node.index });

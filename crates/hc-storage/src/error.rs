@@ -139,6 +139,24 @@ pub enum StorageError {
     /// The store keeps another secret, and keeps it.
     #[error("the store keeps another secret")]
     OtherSecret,
+    /// The log has a branch of this name.
+    #[error("branch {name:?} exists")]
+    BranchExists {
+        /// Which.
+        name: String,
+    },
+    /// The log does not have this branch, or not any more.
+    #[error("no branch {name:?}")]
+    NoBranch {
+        /// Which.
+        name: String,
+    },
+    /// A branch has no branches of its own.
+    #[error("a branch cannot have branches")]
+    BranchOfBranch,
+    /// Something was to be done to logs of several stores at once.
+    #[error("a log belongs to another store")]
+    OtherStore,
     /// The handle only reads.
     #[error("store is open for reading only")]
     ReadOnly,

@@ -7,7 +7,8 @@
 //! | module | what it has |
 //! | --- | --- |
 //! | [`Store`], [`CoreStore`], [`CoreRead`] | what every engine can do |
-//! | [`Batch`] | one change to one log, all or nothing |
+//! | [`Batch`] | one change to one log or branch, all or nothing; several [together](Store::commit_all) too |
+//! | [`Lineage`] | what a branch has of the log that it left |
 //! | [`Durability`], [`Ticket`] | what must not lose it, and how to wait for that |
 //! | [`DiskStore`], [`StoreOptions`] | the default engine: a directory with the log and its index |
 //! | [`fault`] | the default engine on a disk that fails on command |
@@ -40,7 +41,7 @@ pub use error::{
 };
 pub use memory::MemoryStore;
 pub use record::{
-    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Moment, NamedCore,
-    NamespaceId, StoreSecret, Topic,
+    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage, Moment,
+    NamedCore, NamespaceId, StoreSecret, Topic,
 };
 pub use store::{Access, CoreRead, CoreStore, Store, Usage};

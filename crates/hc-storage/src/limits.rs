@@ -17,5 +17,8 @@ pub const MAX_USER_VALUE_LEN: usize = 1 << 20;
 /// Most bytes in the name of a log.
 pub const MAX_NAME_LEN: usize = 1 << 10;
 
+/// Most bytes in the name of a branch.
+pub const MAX_BRANCH_NAME_LEN: usize = 256;
+
 /// How long a batch at [`Durability::Buffered`](crate::Durability::Buffered) may stay in this process.
 pub const BUFFER_DELAY: Duration = Duration::from_millis(50);

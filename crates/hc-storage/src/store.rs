@@ -1,23 +1,27 @@
 //! The seam that every engine implements: a store of many logs.
 //!
+//! A log may have branches: logs without a name of their own, which read what is below some length from
+//! the log that they left. A branch is opened from its log, and used like one.
+//!
 //! Owns the three traits. All calls block; what the page cache or memory can serve is quick enough to
 //! call from anywhere, [`Ticket::wait`], [`Store::sync`], [`Store::close`] and opening are not. Knows
 //! no engine, no key layout, no file.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
-use hc_merkle::{BlockIndex, DiscoveryKey, Head, Node, NodeIndex, SecretKey};
+use hc_merkle::{BlockIndex, DiscoveryKey, Head, Length, Node, NodeIndex, SecretKey};
 
 use crate::batch::Batch;
 use crate::durability::{Durability, Ticket};
 use crate::error::StorageError;
 use crate::record::{
-    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, Hints, NamedCore, NamespaceId, StoreSecret,
-    Topic,
+    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, Hints, Lineage, NamedCore, NamespaceId,
+    StoreSecret, Topic,
 };
 
 /// Whether a store can be written to.
@@ -115,12 +119,23 @@ pub trait Store: Debug + Send + Sync {
     /// [`StorageError::OtherSecret`] where another is kept.
     fn set_secret(&self, secret: StoreSecret) -> Result<(), StorageError>;
 
-    /// Removes a log with all that belongs to it. Handles to it fail from then on with
+    /// Removes a log with all that belongs to it, branches too. Handles to it fail from then on with
     /// [`StorageError::CoreDeleted`]. `false` where the store does not have it.
     ///
     /// # Errors
     /// What writing may return.
     fn delete_core(&self, key: &DiscoveryKey) -> Result<bool, StorageError>;
+
+    /// Stores batches to several logs or branches of this store: all of them, or nothing. As durable as
+    /// asked for once the ticket was waited for, like a [commit](CoreStore::commit).
+    ///
+    /// # Errors
+    /// As [`commit`](CoreStore::commit); [`StorageError::OtherStore`] where one is of another store.
+    fn commit_all(
+        &self,
+        batches: Vec<(Arc<dyn CoreStore>, Batch)>,
+        level: Durability,
+    ) -> Result<Ticket, StorageError>;
 
     /// Bytes that the store takes.
     ///
@@ -212,11 +227,17 @@ pub trait CoreRead: Debug + Send + Sync {
     fn nodes(&self, indexes: &[NodeIndex], out: &mut Vec<Option<Node>>)
     -> Result<(), StorageError>;
 
-    /// A piece of user data.
+    /// A piece of user data. A branch has its own.
     ///
     /// # Errors
     /// What reading may return.
     fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError>;
+
+    /// What a branch has of the log that it left; `None` on a log.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn lineage(&self) -> Result<Option<Lineage>, StorageError>;
 
     /// The name of the log, where it has one.
     ///
@@ -254,4 +275,50 @@ pub trait CoreStore: CoreRead {
     /// # Errors
     /// What reading may return.
     fn snapshot(&self) -> Result<Arc<dyn CoreRead>, StorageError>;
+
+    /// The names of the log's branches, in order.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn branches(&self) -> Result<Vec<String>, StorageError>;
+
+    /// A branch; `None` where the log does not have it.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn open_branch(&self, name: &str) -> Result<Option<Arc<dyn CoreStore>>, StorageError>;
+
+    /// Makes a branch that is, to begin with, what the log was at `head`: an unsigned head of the log
+    /// at its present or an earlier length, on any fork.
+    ///
+    /// # Errors
+    /// [`StorageError::BranchExists`] where the log has it, [`StorageError::BranchOfBranch`] on a
+    /// branch, [`StorageError::Batch`] where the head is not the log's.
+    fn create_branch(&self, name: &str, head: &Head) -> Result<Arc<dyn CoreStore>, StorageError>;
+
+    /// Removes a branch with all that it has itself. Handles to it fail from then on with
+    /// [`StorageError::NoBranch`]. `false` where the log does not have it.
+    ///
+    /// # Errors
+    /// What writing may return.
+    fn delete_branch(&self, name: &str) -> Result<bool, StorageError>;
+
+    /// On a branch: makes it one of another log of the same store, which has the same tree up to
+    /// `shared`; what is below is then that log's. What the branch has of the old log past that, it
+    /// keeps itself. Then carries out `batch` on it; all of it, or nothing.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit) and [`create_branch`](Self::create_branch);
+    /// [`StorageError::OtherStore`] where the log is another store's, [`StorageError::Batch`] where
+    /// this is no branch, or the log has another tree.
+    fn move_to(
+        &self,
+        parent: &dyn CoreStore,
+        shared: Length,
+        batch: Batch,
+        level: Durability,
+    ) -> Result<Ticket, StorageError>;
+
+    /// The handle, for the engine that it is of.
+    fn as_any(&self) -> &dyn Any;
 }

@@ -88,7 +88,7 @@
 //! on it; with the last handle it closes the log: connections let it go, and its store is closed.
 //!
 //! # Runtimes and features
-//! All that is asked of a runtime is the time, randomness and a thread that may block: [`rt::Runtime`].
+//! All that is asked of a runtime is the time and a thread that may block: [`rt::Runtime`].
 //!
 //! | feature | what it adds |
 //! | --- | --- |
@@ -119,6 +119,7 @@ pub mod limits;
 pub mod multisig;
 mod prologue;
 mod read;
+mod remote_proof;
 mod replicate;
 pub mod rt;
 mod signer;
@@ -140,6 +141,7 @@ pub use identity::SetManifestError;
 pub use info::Info;
 pub use prologue::CopyPrologueError;
 pub use read::{Download, Downloading, FindingPeers, Get, Position, SeekError, Update, Wait};
+pub use remote_proof::{Prove, ProveError, Proven, RemoteProof, RemoteProofError};
 pub use replicate::{
     Connection, Ended, Logs, Over, Peer, Question, Questions, ReplicateError, Replication, Traffic,
 };

@@ -9,7 +9,6 @@ use core::ops::{Bound, Range as Span};
 use hc_bitfield::Bitfield;
 use hc_merkle::{Fork, Length};
 
-use crate::config::PullPolicy;
 use crate::id::DemandId;
 use crate::input::Demand;
 use crate::local::LocalView;
@@ -27,8 +26,6 @@ pub(crate) struct Demands {
     blocks: BTreeMap<u64, Vec<Waiter>>,
     /// Blocks that somebody waits for and that are not under way.
     waiting: Bitfield,
-    /// Those of them that somebody demands by force.
-    forced: Bitfield,
     ranges: BTreeMap<DemandId, RangeDemand>,
     /// Every range by the first block that it lacks.
     lacking: BTreeSet<(u64, DemandId)>,
@@ -52,8 +49,6 @@ struct Waiter {
     id: DemandId,
     /// The log spanned the block when it was asked for.
     existed: bool,
-    /// It is asked for even where little else is.
-    forced: bool,
 }
 
 impl Demands {
@@ -65,21 +60,19 @@ impl Demands {
         view: &LocalView,
         under_way: impl Fn(u64) -> bool,
     ) -> Option<Ended> {
-        let forced = matches!(what, Demand::Forced(_));
         let kind = match what {
-            Demand::Block(index) | Demand::Forced(index) => {
+            Demand::Block(index) => {
                 let index = index.get();
                 if view.blocks.get(index) {
                     return Some((id, Outcome::Available));
                 }
-                let waiter = Waiter {
-                    id,
-                    existed: index < view.length.get(),
-                    forced,
-                };
-                self.blocks.entry(index).or_default().push(waiter);
+                let existed = index < view.length.get();
+                self.blocks
+                    .entry(index)
+                    .or_default()
+                    .push(Waiter { id, existed });
                 if !under_way(index) {
-                    self.wait_for(index);
+                    self.waiting.set(index);
                 }
                 Kind::Block(index)
             }
@@ -122,13 +115,10 @@ impl Demands {
                 let waiters = self.blocks.get_mut(&index)?;
                 waiters.retain(|waiter| waiter.id != id);
                 if !waiters.is_empty() {
-                    if !waiters.iter().any(|waiter| waiter.forced) {
-                        self.forced.unset(index);
-                    }
                     return None;
                 }
                 self.blocks.remove(&index);
-                self.started(index);
+                self.waiting.unset(index);
                 Some(index)
             }
             Kind::Range => {
@@ -157,7 +147,7 @@ impl Demands {
             .map(|(index, _)| *index)
             .collect();
         for index in blocks.into_iter().filter(|index| view.blocks.get(*index)) {
-            self.started(index);
+            self.waiting.unset(index);
             for waiter in self.blocks.remove(&index).unwrap_or_default() {
                 self.kinds.remove(&waiter.id);
                 ended.push((waiter.id, Outcome::Available));
@@ -223,7 +213,7 @@ impl Demands {
             });
             if waiters.is_empty() {
                 self.blocks.remove(&index);
-                self.started(index);
+                self.waiting.unset(index);
             }
         }
     }
@@ -252,30 +242,18 @@ impl Demands {
     /// A block is under way.
     pub(crate) fn started(&mut self, index: u64) {
         self.waiting.unset(index);
-        self.forced.unset(index);
     }
 
     /// A block is under way no longer, and has not come.
     pub(crate) fn stopped(&mut self, index: u64) {
         if self.blocks.contains_key(&index) {
-            self.wait_for(index);
+            self.waiting.set(index);
         }
     }
 
-    fn wait_for(&mut self, index: u64) {
-        self.waiting.set(index);
-        let waiters = self.blocks.get(&index);
-        if waiters.is_some_and(|waiters| waiters.iter().any(|waiter| waiter.forced)) {
-            self.forced.set(index);
-        }
-    }
-
-    /// Blocks that somebody waits for, that are not under way, and that may be asked for.
-    pub(crate) fn waiting(&self, pull: PullPolicy) -> &Bitfield {
-        match pull {
-            PullPolicy::All => &self.waiting,
-            PullPolicy::Forced | PullPolicy::Nothing => &self.forced,
-        }
+    /// Blocks that somebody waits for and that are not under way.
+    pub(crate) fn waiting(&self) -> &Bitfield {
+        &self.waiting
     }
 
     /// One of those who wait for a block.

@@ -3,7 +3,6 @@
 
 mod announce;
 mod download;
-mod economy;
 mod forks;
 mod large;
 mod lean;
@@ -11,9 +10,6 @@ mod log;
 mod model;
 mod pair;
 mod peers;
-mod policy;
-mod push;
-mod ranges;
 mod script;
 mod serve;
 mod world;

@@ -17,7 +17,7 @@ use hc_merkle::{CoreKey, DiscoveryKey};
 
 use super::names::{NamedId, group_key, group_value, name_key};
 use super::overlay::Overlay;
-use super::state::{Core, Dirty, Facts};
+use super::state::{Core, Dirty, Facts, Lineage};
 use super::{Engine, Space};
 use crate::error::{IndexError, IoFault, StorageError};
 use crate::index::page::{LocatorPage, NodePage};
@@ -27,7 +27,7 @@ use crate::log::Position;
 use crate::log::mark::{self, Mark, Recorded};
 use crate::record::Alias;
 use crate::record::cursor::put_bytes;
-use crate::record::entry::{CoreId, HeadRecord, encode_hints};
+use crate::record::entry::{CoreId, HeadRecord, Origin, encode_hints};
 use crate::record::varint;
 use crate::store::Access;
 
@@ -56,6 +56,7 @@ struct Frozen {
     core: Arc<Core>,
     deleted: bool,
     overlay: Arc<Overlay>,
+    lineage: Option<Lineage>,
     facts: Facts,
     record: HeadRecord,
     indexed_bits: Bitfield,
@@ -136,6 +137,7 @@ impl Engine {
                 core: Arc::clone(core),
                 deleted: state.deleted,
                 overlay,
+                lineage: state.lineage.clone(),
                 facts: state.facts.clone(),
                 record: state.record.clone(),
                 indexed_bits: std::mem::replace(&mut state.indexed_bits, bits),
@@ -268,6 +270,20 @@ impl Frozen {
                 &index::named_key(id, index::AUTH, &[]),
                 Some(&self.auth()),
             )?;
+        }
+        if let Some(lineage) = self.lineage.as_ref().filter(|_| self.dirty.lineage) {
+            let key = index::key(id, index::ORIGIN);
+            put(changes, key, Some(origin_value(lineage)));
+        }
+        for name in &self.dirty.branches {
+            let branch = self.facts.branches.get(name);
+            let key = index::named_key(id, index::BRANCHES, name.as_bytes());
+            let value = branch.map(|branch| {
+                let mut value = Vec::new();
+                varint::put(&mut value, branch.0);
+                value
+            });
+            put(changes, key, value);
         }
         for name in &self.dirty.user_data {
             let value = self.facts.user_data.get(name).map(AsRef::as_ref);
@@ -407,6 +423,18 @@ impl Frozen {
             );
         }
     }
+}
+
+fn origin_value(lineage: &Lineage) -> Vec<u8> {
+    let origin = Origin {
+        parent: lineage.parent.id,
+        name: Arc::clone(&lineage.name),
+        length: lineage.length,
+    };
+    let mut value = Vec::new();
+    origin.encode(&mut value);
+    value.push(u8::from(lineage.cut));
+    value
 }
 
 /// The key of a piece of user data, before the number of its chunk.

@@ -8,14 +8,15 @@ use hc_bitfield::{Bitfield, PageIndex};
 use hc_merkle::{CoreKey, DiscoveryKey, Head};
 
 use super::checkpoint::long_value;
-use super::state::{Core, Facts, Lookups, Membership};
+use super::lookups::{Lookups, Seen};
+use super::state::{Core, Facts, Lineage, Membership};
 use super::{Engine, Registry};
 use crate::error::{Damage, DamageKind, IndexError, StorageError};
 use crate::index::{self, Index, IndexExt, bad_entry};
 use crate::lock::{lock, read, write};
 use crate::log::segment;
 use crate::record::cursor::Cursor;
-use crate::record::entry::{CoreId, HeadRecord, Identity, decode_hints};
+use crate::record::entry::{CoreId, HeadRecord, Identity, Origin, decode_hints};
 use crate::record::{Alias, EncryptionScheme, Moment, Topic};
 
 impl Engine {
@@ -68,7 +69,7 @@ impl Engine {
         if let Some(core) = registry.cores.get(&id).and_then(std::sync::Weak::upgrade) {
             return Ok(Some(core));
         }
-        let Some(core) = load(&*self.index, id)? else {
+        let Some(core) = self.load(registry, id)? else {
             return Ok(None);
         };
         let core = Arc::new(core);
@@ -77,11 +78,39 @@ impl Engine {
         Ok(Some(core))
     }
 
+    fn load(&self, registry: &mut Registry, id: CoreId) -> Result<Option<Core>, StorageError> {
+        let index = &*self.index;
+        if let Some(core) = load(index, id)? {
+            return Ok(Some(core));
+        }
+        let Some(value) = index.value(&index::key(id, index::ORIGIN))? else {
+            return Ok(None);
+        };
+        let bad = || bad_entry(index);
+        let (origin, cut) = decode_origin(&value).ok_or_else(bad)?;
+        // a branch of a branch there is not
+        let parent = self.core(registry, origin.parent)?.ok_or_else(bad)?;
+        let core = load_rest(index, id, parent.identity, Facts::empty())?;
+        write(&core.state).lineage = Some(Lineage {
+            parent,
+            name: origin.name,
+            length: origin.length,
+            cut,
+        });
+        Ok(Some(core))
+    }
+
     /// Reads the roots of the head that was last written.
     pub(crate) fn resolve_head(&self, core: &Core) -> Result<(), StorageError> {
         let head = {
-            let state = read(&core.state);
-            let mut lookups = Lookups::new(core.id, &state, &*self.index);
+            let state = &*read(&core.state);
+            let lineage = state.lineage.as_ref();
+            let below = lineage.map(|lineage| (lineage, read(&lineage.parent.state)));
+            let parent = below
+                .as_ref()
+                .map(|(lineage, below)| (lineage.parent.id, &**below, lineage.length));
+            let seen = Seen { state, parent };
+            let mut lookups = Lookups::through(core.id, &seen, &*self.index);
             let mut roots = Vec::new();
             for root in hc_merkle::flat::full_roots(state.record.length) {
                 roots.push(lookups.node(root)?.ok_or_else(|| self.no_root())?);
@@ -112,18 +141,45 @@ fn decode_named(value: &[u8]) -> Option<(CoreId, CoreKey)> {
     Some((CoreId(cursor.uint()?), CoreKey(cursor.array()?)))
 }
 
+/// A log that is no branch.
 fn load(index: &dyn Index, id: CoreId) -> Result<Option<Core>, IndexError> {
-    let bad = || bad_entry(index);
     let Some(auth) = long_value(index, &index::key(id, index::AUTH))? else {
         return Ok(None);
     };
-    let head = long_value(index, &index::key(id, index::HEAD))?.ok_or_else(bad)?;
     let mut facts = Facts::empty();
-    let identity = decode_auth(&auth, &mut facts).ok_or_else(bad)?;
+    let identity = decode_auth(&auth, &mut facts).ok_or_else(|| bad_entry(index))?;
+    load_rest(index, id, identity, facts).map(Some)
+}
+
+fn load_rest(
+    index: &dyn Index,
+    id: CoreId,
+    identity: Identity,
+    mut facts: Facts,
+) -> Result<Core, IndexError> {
+    let bad = || bad_entry(index);
+    let head = long_value(index, &index::key(id, index::HEAD))?.ok_or_else(bad)?;
     let (record, prefix) = decode_head(&head, &mut facts).ok_or_else(bad)?;
     facts.bitfield = load_bits(index, id, prefix)?;
     facts.user_data = Arc::new(load_user_data(index, id)?);
-    Ok(Some(Core::new(id, identity, facts, record)))
+    facts.branches = Arc::new(load_branches(index, id)?);
+    Ok(Core::new(id, identity, facts, record))
+}
+
+fn load_branches(index: &dyn Index, id: CoreId) -> Result<BTreeMap<Arc<str>, CoreId>, IndexError> {
+    let mut all = BTreeMap::new();
+    index.values(index::keys_of(id, index::BRANCHES), &mut |key, value| {
+        let name = std::str::from_utf8(key.get(9..)?).ok()?;
+        all.insert(name.into(), CoreId(Cursor::new(&value).uint()?));
+        Some(())
+    })?;
+    Ok(all)
+}
+
+fn decode_origin(value: &[u8]) -> Option<(Origin, bool)> {
+    let mut cursor = Cursor::new(value);
+    let origin = Origin::decode(&mut cursor)?;
+    Some((origin, cursor.u8()? == 1))
 }
 
 fn decode_auth(value: &[u8], facts: &mut Facts) -> Option<Identity> {

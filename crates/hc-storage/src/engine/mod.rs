@@ -1,12 +1,16 @@
 //! The default engine: the commit log, the index under it, and what is between the two.
 //!
-//! Owns which logs there are, and the order of locks: a log's writer, the gate, the registry, a log's
-//! state. Commits pass the gate together; a checkpoint closes it for the moment it takes to note where
-//! the log ends and to set aside what the index lacks.
+//! Owns which logs there are, and the order of locks: the writers of logs (by number), the gate, the
+//! registry, the states of branches, the states of their logs. Commits pass the gate together; a
+//! checkpoint closes it for the moment it takes to note where the log ends and to set aside what the index
+//! lacks.
 
+mod branch;
 mod checkpoint;
+mod commit;
 mod core;
 mod load;
+mod lookups;
 mod names;
 mod open;
 mod overlay;

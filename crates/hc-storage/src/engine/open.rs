@@ -6,14 +6,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
+use super::commit::Commit;
 use super::secrets::{self, Secrets};
-use super::state::{Core, Facts, Lookups, Removed};
+use super::state::{Core, Facts};
 use super::store::DiskStore;
 use super::worker::Worker;
 use super::{Engine, Pressure, REBUILD, Registry, Space};
 use crate::disk::{Disk, LockRefusal, OsDisk, fault};
 use crate::durability::Durability;
-use crate::error::{Action, DamageKind, IndexError, OpenError, StorageError};
+use crate::error::{Action, DamageKind, OpenError, StorageError};
 use crate::index::sled::SledHost;
 use crate::index::spill::SpillIndex;
 use crate::index::{self, Index, IndexExt, IndexHost, bad_entry};
@@ -24,7 +25,7 @@ use crate::log::recover::{self, Extent, Found, Frame, Next, Scanner};
 use crate::log::segment::{self, Header, StoreId};
 use crate::log::{Lsn, Position};
 use crate::record::cursor::Cursor;
-use crate::record::entry::{CoreId, HeadRecord};
+use crate::record::entry::{CoreId, Entry, HeadRecord};
 use crate::store::Access;
 
 const INDEX: &str = "index";
@@ -100,6 +101,11 @@ impl StoreOptions {
     pub const fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
+    }
+
+    /// What creating and deleting has to survive.
+    pub(crate) fn lasting(&self) -> Durability {
+        self.durability.max(Durability::Os)
     }
 
     /// Opens the store in a directory.
@@ -436,8 +442,8 @@ impl Engine {
         let torn = loop {
             match scanner.next(known)? {
                 Next::Frame(frame) => {
-                    let core = self.replay_frame(*frame)?;
-                    touched.insert(core.id, Arc::downgrade(&core));
+                    let cores = self.replay_frame(*frame)?;
+                    touched.extend(cores.iter().map(|core| (core.id, Arc::downgrade(core))));
                 }
                 Next::End { torn } => break torn,
             }
@@ -465,54 +471,44 @@ impl Engine {
         Ok(())
     }
 
-    fn replay_frame(self: &Arc<Self>, frame: Frame) -> Result<Arc<Core>, OpenError> {
+    /// Carries out what a frame says. Returns the logs that it is about.
+    fn replay_frame(&self, frame: Frame) -> Result<Vec<Arc<Core>>, OpenError> {
         let len = u64::from(frame.mark.end).saturating_sub(frame.data.into());
-        let core = match frame.entry.create {
-            Some(identity) => {
-                let id = frame.entry.core;
-                Arc::new(Core::new(id, identity, Facts::empty(), HeadRecord::EMPTY))
-            }
-            None => {
-                let mut registry = lock(&self.registry);
-                let core = self
-                    .core(&mut registry, frame.entry.core)
-                    .map_err(open_error)?;
-                core.ok_or_else(|| {
-                    let kind = DamageKind::FrameContent;
-                    recover::damage(&*self.disk, frame.mark.segment, frame.data.into(), kind)
-                })?
-            }
-        };
-        let removed = self.replaced_by(&core, &frame)?;
-        let placed = Placed {
+        let mut placed = Placed {
             lsn: frame.mark.lsn,
             segment: frame.mark.segment,
             data: frame.data,
         };
-        self.apply(&core, frame.entry, &placed, None, &removed);
+        let mut cores = Vec::with_capacity(frame.entries.len());
+        for entry in frame.entries {
+            let core = self.replayed(&entry).map_err(open_error)?;
+            let core = core.ok_or_else(|| {
+                let kind = DamageKind::FrameContent;
+                recover::damage(&*self.disk, placed.segment, frame.data.into(), kind)
+            })?;
+            let data = u32::try_from(entry.data_len()).unwrap_or(u32::MAX);
+            let effects = self.effects(&core, &entry).map_err(open_error)?;
+            self.apply(Commit::bare(Arc::clone(&core), entry, effects), &placed);
+            placed.data = placed.data.saturating_add(data);
+            cores.push(core);
+        }
         self.pressure.bytes.fetch_add(len, Ordering::Relaxed);
-        Ok(core)
+        Ok(cores)
     }
 
-    fn replaced_by(&self, core: &Arc<Core>, frame: &Frame) -> Result<Removed, IndexError> {
-        let state = read(&core.state);
-        let mut ranges = state.replaced(&frame.entry);
-        if frame.entry.delete {
-            ranges.push(0..u64::MAX);
+    /// The log that an entry is about: one that there is, or one that begins with it.
+    fn replayed(&self, entry: &Entry) -> Result<Option<Arc<Core>>, StorageError> {
+        if let Some(identity) = entry.create {
+            let core = Core::new(entry.core, identity, Facts::empty(), HeadRecord::EMPTY);
+            return Ok(Some(Arc::new(core)));
         }
-        let mut removed = Removed::default();
-        if !ranges.is_empty() {
-            let mut lookups = Lookups::new(core.id, &state, &*self.index);
-            removed.blocks = lookups.stored(&ranges)?;
-            let pinned = state
-                .snapshots
-                .iter()
-                .any(|snapshot| snapshot.strong_count() > 0);
-            if let Some(length) = frame.entry.truncate.filter(|_| pinned) {
-                removed.nodes = lookups.nodes_past(length)?;
-            }
-        }
-        Ok(removed)
+        let mut registry = lock(&self.registry);
+        let found = self.core(&mut registry, entry.core)?;
+        let Some(origin) = entry.branch.as_ref().filter(|_| found.is_none()) else {
+            return Ok(found);
+        };
+        let parent = self.core(&mut registry, origin.parent)?;
+        Ok(parent.map(|parent| Arc::new(Core::branch_of(&parent, entry.core))))
     }
 
     /// Drops what a crash left behind the last whole frame.

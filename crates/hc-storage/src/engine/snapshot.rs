@@ -1,4 +1,5 @@
-//! A log as it was: reads the live log, but for what was cut from that since.
+//! A log as it was: reads the live log, but for what was cut from that since. Of a branch, with the log
+//! below it as that was.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -7,11 +8,12 @@ use bytes::Bytes;
 use hc_bitfield::Bitfield;
 use hc_merkle::{BlockIndex, Head, Node, NodeIndex};
 
-use super::core::{CoreHandle, locate};
+use super::core::CoreHandle;
 use super::overlay::Lookup;
 use super::state::Pinned;
 use crate::error::StorageError;
-use crate::record::{Alias, Auth, Hints, Topic};
+use crate::log::Locator;
+use crate::record::{Alias, Auth, Hints, Lineage, Topic};
 use crate::store::CoreRead;
 
 /// A log as it was.
@@ -19,12 +21,58 @@ use crate::store::CoreRead;
 pub(crate) struct CoreSnapshot {
     pub(crate) live: CoreHandle,
     pub(crate) pinned: Arc<Pinned>,
+    /// Of a branch: the log that it left, and the length below which it read that.
+    pub(crate) parent: Option<(u64, Arc<Self>)>,
+    pub(crate) lineage: Option<Lineage>,
+    /// The blocks that were stored, here or below.
+    pub(crate) bits: Bitfield,
+}
+
+impl CoreSnapshot {
+    /// Where blocks are that were stored, in their order.
+    fn locators(&self, blocks: &[u64]) -> Result<Vec<(u64, Locator)>, StorageError> {
+        let is_own = |block: &&u64| self.pinned.facts.bitfield.get(**block);
+        let (own, below): (Vec<u64>, Vec<u64>) = blocks.iter().partition(is_own);
+        let mut found = self.live.read(|state| {
+            let mut lookups = self.live.lookups(state);
+            let locate = |block: u64| match self.pinned.locator(block) {
+                Some(locator) => Ok((block, locator)),
+                None => match lookups.locator(block) {
+                    Ok(locator) => Ok((block, locator)),
+                    Err(error) => Err(self.live.engine.distrust(error)),
+                },
+            };
+            own.into_iter().map(locate).collect::<Result<Vec<_>, _>>()
+        })?;
+        if let Some((_, parent)) = &self.parent {
+            found.extend(parent.locators(&below)?);
+            found.sort_unstable_by_key(|(block, _)| *block);
+        }
+        Ok(found)
+    }
+
+    /// Nodes that the log had itself.
+    fn own_nodes(&self, indexes: &[NodeIndex]) -> Result<Vec<Option<Node>>, StorageError> {
+        self.live.read(|state| {
+            let mut lookups = self.live.lookups(state);
+            let node = |index: &NodeIndex| match self.pinned.node(*index) {
+                Lookup::Found(node) => Ok(Some(node)),
+                Lookup::Cut => Ok(None),
+                Lookup::Below => lookups
+                    .node(*index)
+                    .map_err(|error| self.live.engine.distrust(error)),
+            };
+            indexes.iter().map(node).collect()
+        })
+    }
 }
 
 impl CoreRead for CoreSnapshot {
     fn auth(&self) -> Result<Auth, StorageError> {
-        self.live
-            .read(|_| Ok(self.live.auth_of(&self.pinned.facts)))
+        self.live.read(|_| Ok(()))?;
+        let parent = self.parent.as_ref().map(|(_, parent)| &**parent);
+        let root = parent.unwrap_or(self);
+        Ok(root.live.auth_of(&root.pinned.facts))
     }
 
     fn head(&self) -> Result<Head, StorageError> {
@@ -32,7 +80,7 @@ impl CoreRead for CoreSnapshot {
     }
 
     fn bitfield(&self) -> Result<Bitfield, StorageError> {
-        self.live.read(|_| Ok(self.pinned.facts.bitfield.clone()))
+        self.live.read(|_| Ok(self.bits.clone()))
     }
 
     fn hints(&self) -> Result<Hints, StorageError> {
@@ -58,20 +106,8 @@ impl CoreRead for CoreSnapshot {
         visit: &mut dyn FnMut(BlockIndex, Bytes) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
         let find = |range, limit| {
-            self.live.read(|state| {
-                let mut lookups = self.live.lookups(state);
-                locate(
-                    &self.pinned.facts.bitfield,
-                    range,
-                    limit,
-                    |block| match self.pinned.locator(block) {
-                        Some(locator) => Ok(locator),
-                        None => lookups
-                            .locator(block)
-                            .map_err(|error| self.live.engine.distrust(error)),
-                    },
-                )
-            })
+            let stored: Vec<u64> = self.bits.ranges(range).flatten().take(limit).collect();
+            self.locators(&stored)
         };
         self.live
             .visit_blocks(range.start.get()..range.end.get(), find, visit)
@@ -82,24 +118,33 @@ impl CoreRead for CoreSnapshot {
         indexes: &[NodeIndex],
         out: &mut Vec<Option<Node>>,
     ) -> Result<(), StorageError> {
-        self.live.read(|state| {
-            let mut lookups = self.live.lookups(state);
-            for index in indexes {
-                out.push(match self.pinned.node(*index) {
-                    Lookup::Found(node) => Some(node),
-                    Lookup::Cut => None,
-                    Lookup::Below => lookups
-                        .node(*index)
-                        .map_err(|error| self.live.engine.distrust(error))?,
-                });
+        let mut found = self.own_nodes(indexes)?;
+        if let Some((length, parent)) = &self.parent {
+            let missing = |(place, index): (usize, &NodeIndex)| {
+                let lacks = found.get(place).is_some_and(Option::is_none);
+                (lacks && index.end().get() <= *length).then_some((place, *index))
+            };
+            let (places, below): (Vec<usize>, Vec<NodeIndex>) =
+                indexes.iter().enumerate().filter_map(missing).unzip();
+            let mut inherited = Vec::with_capacity(below.len());
+            parent.nodes(&below, &mut inherited)?;
+            for (place, node) in places.into_iter().zip(inherited) {
+                if let Some(slot) = found.get_mut(place) {
+                    *slot = node;
+                }
             }
-            Ok(())
-        })
+        }
+        out.append(&mut found);
+        Ok(())
     }
 
     fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.live
             .read(|_| Ok(self.pinned.facts.user_data.get(key).cloned()))
+    }
+
+    fn lineage(&self) -> Result<Option<Lineage>, StorageError> {
+        self.live.read(|_| Ok(self.lineage))
     }
 
     fn alias(&self) -> Result<Option<Alias>, StorageError> {

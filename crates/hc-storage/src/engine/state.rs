@@ -1,4 +1,5 @@
-//! One log of the default engine, in memory: its head, its bits, and what is newer than the index.
+//! One log of the default engine, in memory: its head, its bits, and what is newer than the index. A
+//! branch is a log like others, but that it reads what is below some length from the log that it left.
 //!
 //! Owns how an entry changes a log. Knows nothing of frames or of when a checkpoint is due.
 
@@ -12,10 +13,8 @@ use hc_merkle::manifest::Manifest;
 use hc_merkle::{Head, Node, NodeIndex};
 
 use super::overlay::{Lookup, Overlay};
-use crate::error::IndexError;
-use crate::index::page::{LocatorPage, NodePage};
-use crate::index::{self, Index, IndexExt, bad_entry};
-use crate::lock::lock;
+use crate::error::StorageError;
+use crate::lock::{lock, read};
 use crate::log::Locator;
 use crate::log::committer::Placed;
 use crate::record::entry::{CoreId, Entry, HeadRecord, Identity};
@@ -26,7 +25,7 @@ use crate::record::{Alias, EncryptionScheme, Hints, Moment, Topic};
 pub(crate) struct Core {
     pub(crate) id: CoreId,
     pub(crate) identity: Identity,
-    /// Held from before a commit is checked until it is visible.
+    /// Held from before a commit to the log or a branch of it is checked until it is visible.
     pub(crate) writer: Mutex<()>,
     pub(crate) state: RwLock<State>,
 }
@@ -35,6 +34,8 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) deleted: bool,
+    /// Of a branch: where it comes from.
+    pub(crate) lineage: Option<Lineage>,
     pub(crate) facts: Facts,
     /// What was last written. The roots in `facts.head` are missing of it while the log is read back.
     pub(crate) record: HeadRecord,
@@ -47,6 +48,16 @@ pub(crate) struct State {
     pub(crate) snapshots: Vec<Weak<Pinned>>,
 }
 
+/// The log that a branch reads what is below some length from.
+#[derive(Debug, Clone)]
+pub(crate) struct Lineage {
+    pub(crate) parent: Arc<Core>,
+    pub(crate) name: Arc<str>,
+    pub(crate) length: u64,
+    /// Whether the log was cut below what the branch had of it, so that the branch keeps that itself.
+    pub(crate) cut: bool,
+}
+
 /// What is kept of a log in memory; a snapshot has a clone of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -56,6 +67,8 @@ pub(crate) struct Facts {
     pub(crate) manifest: Option<Manifest>,
     pub(crate) encryption: Option<EncryptionScheme>,
     pub(crate) user_data: Arc<BTreeMap<String, Bytes>>,
+    /// The branches of the log.
+    pub(crate) branches: Arc<BTreeMap<Arc<str>, CoreId>>,
     pub(crate) alias: Option<Arc<Alias>>,
     pub(crate) membership: Option<Arc<Membership>>,
 }
@@ -73,7 +86,9 @@ pub(crate) struct Membership {
 pub(crate) struct Dirty {
     pub(crate) any: bool,
     pub(crate) auth: bool,
+    pub(crate) lineage: bool,
     pub(crate) user_data: BTreeSet<String>,
+    pub(crate) branches: BTreeSet<Arc<str>>,
 }
 
 /// A log as it was, and what has been cut from it since.
@@ -98,10 +113,33 @@ pub(crate) struct Removed {
     pub(crate) nodes: Vec<Node>,
 }
 
+/// What a branch has to have itself when its log does not have it any more.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) blocks: Vec<(u64, Locator)>,
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Kept {
+    /// What is below a length, of what is taken away.
+    pub(crate) fn below(length: u64, removed: &Removed) -> Self {
+        let blocks = removed.blocks.iter().filter(|(block, _)| *block < length);
+        let nodes = removed.nodes.iter();
+        Self {
+            blocks: blocks.copied().collect(),
+            nodes: nodes
+                .filter(|node| node.index.end().get() <= length)
+                .copied()
+                .collect(),
+        }
+    }
+}
+
 impl Core {
     pub(crate) fn new(id: CoreId, identity: Identity, facts: Facts, record: HeadRecord) -> Self {
         let state = State {
             deleted: false,
+            lineage: None,
             indexed_bits: facts.bitfield.clone(),
             facts,
             record,
@@ -117,6 +155,47 @@ impl Core {
             state: RwLock::new(state),
         }
     }
+
+    /// An error where it was deleted.
+    pub(crate) fn check_there(&self, state: &State) -> Result<(), StorageError> {
+        match &state.lineage {
+            _ if !state.deleted => Ok(()),
+            Some(lineage) => Err(StorageError::NoBranch {
+                name: lineage.name.to_string(),
+            }),
+            None => Err(StorageError::CoreDeleted {
+                key: self.identity.discovery_key,
+            }),
+        }
+    }
+
+    /// The log whose writer also writes this one: a branch's parent, else itself.
+    pub(crate) fn family(self: &Arc<Self>) -> Arc<Self> {
+        let state = read(&self.state);
+        let parent = state.lineage.as_ref().map(|lineage| &lineage.parent);
+        Arc::clone(parent.unwrap_or(self))
+    }
+
+    /// Runs a change while nobody else writes to some logs and their branches.
+    pub(crate) fn writing<T>(cores: &[&Arc<Self>], change: impl FnOnce() -> T) -> T {
+        loop {
+            // by number, so that two who want the same do not wait for each other
+            let families = cores.iter().map(|core| core.family());
+            let families: BTreeMap<CoreId, Arc<Self>> =
+                families.map(|family| (family.id, family)).collect();
+            let _writers: Vec<_> = families
+                .values()
+                .map(|family| lock(&family.writer))
+                .collect();
+            // a branch may have gone to another log before this came to write
+            if cores
+                .iter()
+                .all(|core| families.contains_key(&core.family().id))
+            {
+                return change();
+            }
+        }
+    }
 }
 
 impl Facts {
@@ -128,6 +207,7 @@ impl Facts {
             manifest: None,
             encryption: None,
             user_data: Arc::default(),
+            branches: Arc::default(),
             alias: None,
             membership: None,
         }
@@ -135,9 +215,25 @@ impl Facts {
 }
 
 impl State {
-    /// Carries out an entry that was placed in the log. Returns the locators of blocks that the entry
-    /// itself has more than once.
-    pub(crate) fn apply(&mut self, mut entry: Entry, placed: &Placed) -> Vec<Locator> {
+    /// Whether the log has a block itself.
+    pub(crate) fn has(&self, block: u64) -> bool {
+        self.facts.bitfield.get(block)
+    }
+
+    /// Whether anybody reads the log as it was.
+    pub(crate) fn is_pinned(&self) -> bool {
+        let held = |snapshot: &Weak<Pinned>| snapshot.strong_count() > 0;
+        self.snapshots.iter().any(held)
+    }
+
+    /// Carries out an entry that was placed in the log; `parent` is the log that it makes this one a
+    /// branch of. Returns the locators of blocks that the entry itself has more than once.
+    pub(crate) fn apply(
+        &mut self,
+        mut entry: Entry,
+        parent: Option<&Arc<Core>>,
+        placed: &Placed,
+    ) -> Vec<Locator> {
         let (segment, data) = (placed.segment, placed.data);
         self.join(&mut entry, Moment(placed.lsn.0));
         self.dirty.any = true;
@@ -145,9 +241,22 @@ impl State {
         if entry.delete {
             self.deleted = true;
         }
+        if let Some((origin, parent)) = entry.branch.zip(parent) {
+            self.dirty.lineage = true;
+            self.lineage = Some(Lineage {
+                parent: Arc::clone(parent),
+                name: origin.name,
+                length: origin.length,
+                cut: false,
+            });
+        }
         if let Some(length) = entry.truncate {
             self.active.truncate(length);
             self.facts.bitfield.unset_range(length..u64::MAX);
+            self.leave_below(|inherited| length <= inherited, length);
+        }
+        if let Some(length) = entry.inherit {
+            self.leave_below(|_| true, length);
         }
         for node in entry.nodes {
             self.active.nodes.insert(node.index.get(), node);
@@ -195,6 +304,44 @@ impl State {
         }
         if let (Some(membership), true) = (membership, entry.head.is_some()) {
             Arc::make_mut(membership).active = Some(now);
+        }
+    }
+
+    /// On a branch: what is below `length` is the parent's, where `when` says so of what is now.
+    fn leave_below(&mut self, when: impl FnOnce(u64) -> bool, length: u64) {
+        if let Some(lineage) = &mut self.lineage
+            && when(lineage.length)
+        {
+            lineage.length = length;
+            lineage.cut = false;
+            self.dirty.lineage = true;
+        }
+    }
+
+    /// On a branch: takes what the parent is about to lose, or what it leaves behind there.
+    pub(crate) fn keep(&mut self, kept: &Kept) {
+        self.dirty.any |= !(kept.blocks.is_empty() && kept.nodes.is_empty());
+        for (block, locator) in &kept.blocks {
+            if !self.facts.bitfield.get(*block) {
+                self.active.locators.insert(*block, *locator);
+                self.facts.bitfield.set(*block);
+            }
+        }
+        for node in &kept.nodes {
+            self.active.nodes.insert(node.index.get(), *node);
+        }
+    }
+
+    /// On a branch: the parent is cut to `length`.
+    pub(crate) fn outlive(&mut self, kept: &Kept, length: u64) {
+        self.keep(kept);
+        if let Some(lineage) = &mut self.lineage
+            && length < lineage.length
+        {
+            lineage.length = length;
+            lineage.cut = true;
+            self.dirty.lineage = true;
+            self.dirty.any = true;
         }
     }
 
@@ -258,123 +405,6 @@ impl State {
         );
         ranges
     }
-}
-
-/// Looks into overlays and index; keeps the page it looked at last.
-pub(crate) struct Lookups<'a> {
-    id: CoreId,
-    state: &'a State,
-    index: &'a dyn Index,
-    locators: Option<(u64, Option<Bytes>)>,
-    nodes: Option<(u64, Option<Bytes>)>,
-}
-
-impl<'a> Lookups<'a> {
-    pub(crate) fn new(id: CoreId, state: &'a State, index: &'a dyn Index) -> Self {
-        Self {
-            id,
-            state,
-            index,
-            locators: None,
-            nodes: None,
-        }
-    }
-
-    /// The locator of a block whose bit is set.
-    pub(crate) fn locator(&mut self, block: u64) -> Result<Locator, IndexError> {
-        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
-        for layer in layers.into_iter().flatten() {
-            if let Some(locator) = layer.locators.get(&block) {
-                return Ok(*locator);
-            }
-        }
-        let page = LocatorPage::of(block);
-        let bytes = load(
-            self.index,
-            &mut self.locators,
-            self.id,
-            index::LOCATORS,
-            page,
-        )?;
-        let found = bytes
-            .and_then(|bytes| LocatorPage::find(bytes, block))
-            .flatten();
-        found.ok_or_else(|| bad_entry(self.index))
-    }
-
-    pub(crate) fn node(&mut self, node: NodeIndex) -> Result<Option<Node>, IndexError> {
-        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
-        for layer in layers.into_iter().flatten() {
-            match layer.node(node) {
-                Lookup::Found(node) => return Ok(Some(node)),
-                Lookup::Cut => return Ok(None),
-                Lookup::Below => {}
-            }
-        }
-        let page = NodePage::of(node);
-        match load(self.index, &mut self.nodes, self.id, index::NODES, page)? {
-            None => Ok(None),
-            Some(bytes) => NodePage::find(bytes, node).ok_or_else(|| bad_entry(self.index)),
-        }
-    }
-
-    /// Blocks that are stored in some ranges, each once.
-    pub(crate) fn stored(
-        &mut self,
-        ranges: &[Range<u64>],
-    ) -> Result<Vec<(u64, Locator)>, IndexError> {
-        let mut merged = hc_bitfield::RangeSet::new();
-        for range in ranges.iter().filter(|range| range.start < range.end) {
-            merged.insert(range.clone());
-        }
-        let mut found = Vec::new();
-        for range in merged.iter() {
-            for run in self.state.facts.bitfield.ranges(range) {
-                for block in run {
-                    found.push((block, self.locator(block)?));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// All nodes that reach past a length.
-    pub(crate) fn nodes_past(&mut self, length: u64) -> Result<Vec<Node>, IndexError> {
-        let mut indexes = BTreeSet::new();
-        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
-        for layer in layers.into_iter().flatten() {
-            indexes.extend(layer.nodes.keys().map(|index| NodeIndex::new(*index)));
-        }
-        let first = index::page_key(self.id, index::NODES, length / crate::index::page::BLOCKS);
-        let last = index::keys_of(self.id, index::NODES).into_inner().1;
-        self.index.values(first..=last, &mut |key, value| {
-            let page = NodePage::decode(&value, index::page_of(key)?)?;
-            indexes.extend(page.nodes().map(|node| node.index));
-            Some(())
-        })?;
-        let past = indexes
-            .into_iter()
-            .filter(|index| index.end().get() > length);
-        let mut nodes = Vec::new();
-        for index in past {
-            nodes.extend(self.node(index)?);
-        }
-        Ok(nodes)
-    }
-}
-
-/// The page, from the index unless it is the one in `held`.
-fn load<'p>(
-    from: &dyn Index,
-    held: &'p mut Option<(u64, Option<Bytes>)>,
-    id: CoreId,
-    kind: u8,
-    page: u64,
-) -> Result<Option<&'p Bytes>, IndexError> {
-    if held.as_ref().is_none_or(|(number, _)| *number != page) {
-        *held = Some((page, from.value(&index::page_key(id, kind, page))?));
-    }
-    Ok(held.as_ref().and_then(|(_, bytes)| bytes.as_ref()))
 }
 
 impl Pinned {

@@ -7,11 +7,13 @@ use std::sync::atomic::Ordering;
 use hc_merkle::DiscoveryKey;
 
 use super::Engine;
-use super::core::{Commit, CoreHandle};
+use super::commit::{Commit, Effects};
+use super::core::CoreHandle;
 use super::open::StoreOptions;
-use super::state::{Core, Facts, Lookups, Removed};
+use super::state::{Core, Facts};
+use crate::batch::Batch;
 use crate::disk::fault;
-use crate::durability::Durability;
+use crate::durability::{Durability, Ticket};
 use crate::error::{Action, OpenError, StorageError};
 use crate::lock::{lock, read};
 use crate::log::segment;
@@ -72,16 +74,10 @@ impl DiskStore {
         }
     }
 
-    /// Writes an entry about the store itself, or about a log that is not open.
-    fn write(&self, core: &Arc<Core>, entry: Entry, removed: Removed) -> Result<(), StorageError> {
-        let level = self.0.options.durability.max(Durability::Os);
-        let commit = Commit {
-            entry,
-            blocks: Vec::new(),
-            head: None,
-            removed,
-        };
-        let placed = self.0.commit(core, commit, level)?;
+    /// Writes entries about the store itself, or about logs that are not open.
+    fn write(&self, commits: Vec<Commit>) -> Result<(), StorageError> {
+        let level = self.0.options.lasting();
+        let placed = self.0.commit(commits, level)?;
         self.0.ticket(&placed, level).wait()
     }
 }
@@ -118,7 +114,8 @@ impl Store for DiskStore {
         entry.manifest = auth.manifest;
         entry.encryption = auth.encryption;
         entry.alias = alias;
-        self.write(&core, entry, Removed::default())?;
+        let commit = Commit::bare(Arc::clone(&core), entry, Effects::default());
+        self.write(vec![commit])?;
         Ok(self.handle(core))
     }
 
@@ -150,7 +147,11 @@ impl Store for DiskStore {
         let _writer = lock(&core.writer);
         let mut entry = Entry::new(core.id);
         entry.default = Some(core.id);
-        self.write(&core, entry, Removed::default())
+        self.write(vec![Commit::bare(
+            Arc::clone(&core),
+            entry,
+            Effects::default(),
+        )])
     }
 
     fn find_named(&self, alias: &Alias) -> Result<Option<CoreEntry>, StorageError> {
@@ -184,7 +185,8 @@ impl Store for DiskStore {
         self.0.check_name(&alias)?;
         let mut entry = Entry::new(core.id);
         entry.alias = Some(alias);
-        self.write(&core, entry, Removed::default())
+        let commit = Commit::bare(Arc::clone(&core), entry, Effects::default());
+        self.write(vec![commit])
     }
 
     fn group(&self, topic: &Topic) -> Result<Vec<ActiveCore>, StorageError> {
@@ -215,22 +217,34 @@ impl Store for DiskStore {
         let Some(core) = self.find(key)? else {
             return Ok(false);
         };
-        let _writer = lock(&core.writer);
-        let removed = {
-            let state = read(&core.state);
-            let blocks = Lookups::new(core.id, &state, &*engine.index)
-                .stored(std::slice::from_ref(&(0..u64::MAX)));
-            let blocks = blocks.map_err(|error| engine.distrust(error))?;
-            Removed {
-                blocks,
-                nodes: Vec::new(),
+        Core::writing(&[&core], || {
+            let branches = Arc::clone(&read(&core.state).facts.branches);
+            let mut all = Vec::with_capacity(branches.len() + 1);
+            for id in branches.values() {
+                all.push(engine.member(*id)?);
             }
-        };
-        let mut entry = Entry::new(core.id);
-        entry.delete = true;
-        self.write(&core, entry, removed)?;
+            all.push(Arc::clone(&core));
+            let deletions = all.into_iter().map(|core| engine.deletion(core));
+            self.write(deletions.collect::<Result<_, _>>()?)
+        })
+        .map_err(|error| engine.doubt(error))?;
         engine.secrets.forget(key)?;
         Ok(true)
+    }
+
+    fn commit_all(
+        &self,
+        batches: Vec<(Arc<dyn CoreStore>, Batch)>,
+        level: Durability,
+    ) -> Result<Ticket, StorageError> {
+        let cores: Vec<_> = batches.iter().map(|(core, _)| Arc::clone(core)).collect();
+        let own = |(core, (_, batch)): (_, (_, Batch))| {
+            let core: &Arc<dyn CoreStore> = core;
+            Ok((self.0.own_handle(&**core)?, batch))
+        };
+        let batches = cores.iter().zip(batches).map(own);
+        self.0
+            .commit_batches(batches.collect::<Result<_, StorageError>>()?, level)
     }
 
     fn usage(&self) -> Result<Usage, StorageError> {
@@ -297,6 +311,7 @@ impl Engine {
 
     /// What an entry means for the list of logs. Under the lock of the registry.
     pub(crate) fn note_names(&self, core: &Arc<Core>, entry: &Entry) {
+        let is_branch = read(&core.state).lineage.is_some();
         let mut registry = lock(&self.registry);
         let name = core.identity.discovery_key;
         if entry.create.is_some() {
@@ -307,7 +322,11 @@ impl Engine {
             registry.cores.insert(core.id, Arc::downgrade(core));
         }
         Self::note_aliases(&mut registry, core, entry);
-        if entry.delete {
+        if entry.branch.is_some() {
+            registry.next_id = registry.next_id.max(core.id.0.saturating_add(1));
+            registry.cores.insert(core.id, Arc::downgrade(core));
+        }
+        if entry.delete && !is_branch {
             registry.names.insert(name, None);
             registry.default = registry.default.filter(|id| *id != core.id);
         }

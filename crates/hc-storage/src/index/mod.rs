@@ -55,6 +55,10 @@ pub(crate) const LOCATORS: u8 = b'l';
 pub(crate) const NODES: u8 = b'n';
 pub(crate) const BITS: u8 = b'f';
 pub(crate) const USER_DATA: u8 = b'u';
+/// Of a log: number of a branch, by its name.
+pub(crate) const BRANCHES: u8 = b'b';
+/// Of a branch: where it comes from.
+pub(crate) const ORIGIN: u8 = b'o';
 
 /// Of the store: where the log was when this was written.
 pub(crate) const STORE: u8 = b's';

@@ -32,7 +32,7 @@ pub(crate) struct Extent {
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) mark: Mark,
-    pub(crate) entry: Entry,
+    pub(crate) entries: Vec<Entry>,
     /// Where its data starts.
     pub(crate) data: u32,
 }
@@ -339,12 +339,12 @@ impl<'a> Scanner<'a> {
         }
         let data_at = body_at + u64::from(header.body_len);
         let meaningless = damage(self.disk, self.at.segment, start, DamageKind::FrameContent);
-        let entry = Entry::decode(&body).ok_or_else(|| meaningless.clone())?;
-        let data_len: u64 = entry.blocks.iter().map(|slot| u64::from(slot.len)).sum();
+        let entries = Entry::decode_all(&body).ok_or_else(|| meaningless.clone())?;
+        let data_len: u64 = entries.iter().map(Entry::data_len).sum();
         if data_len != u64::from(header.data_len) {
             return Err(meaningless.into());
         }
-        if verify_data && !self.data_is_whole(&entry, data_at)? {
+        if verify_data && !self.data_is_whole(&entries, data_at)? {
             return Ok(None);
         }
         Ok(Some(Frame {
@@ -355,7 +355,7 @@ impl<'a> Scanner<'a> {
                 lsn: header.lsn,
                 crc: header.crc,
             },
-            entry,
+            entries,
             data: u32::try_from(data_at).unwrap_or(u32::MAX),
         }))
     }
@@ -365,8 +365,8 @@ impl<'a> Scanner<'a> {
         Ok(bytes.first_chunk().and_then(Header::decode))
     }
 
-    fn data_is_whole(&mut self, entry: &Entry, mut at: u64) -> Result<bool, IoFault> {
-        for slot in &entry.blocks {
+    fn data_is_whole(&mut self, entries: &[Entry], mut at: u64) -> Result<bool, IoFault> {
+        for slot in entries.iter().flat_map(|entry| &entry.blocks) {
             let (mut left, mut crc) = (slot.len as usize, 0);
             while left > 0 {
                 let bytes = self.bytes(at, left.min(WINDOW))?;

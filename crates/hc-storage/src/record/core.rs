@@ -68,3 +68,13 @@ pub struct Hints {
     /// All blocks below this were seen at some other peer.
     pub remote_contiguous_length: Length,
 }
+
+/// What a branch has of the log that it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lineage {
+    /// Blocks and nodes below this length are those of the log.
+    pub length: Length,
+    /// Whether the log was cut below what the branch had of it. The branch then keeps that itself, and
+    /// both have gone different ways from `length` on.
+    pub cut: bool,
+}

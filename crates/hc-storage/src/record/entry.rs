@@ -1,17 +1,18 @@
-//! What one frame says was done to one log: the form in which a batch is written and read back.
+//! What one frame says was done, log by log: the form in which batches are written and read back.
 //!
 //! Owns the operations and their bytes. Knows nothing of segments, checksums or how an operation is
 //! carried out.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_merkle::manifest::Manifest;
-use hc_merkle::{ByteLength, CoreKey, DiscoveryKey, Fork, Hash, Length, Node, NodeIndex};
+use hc_merkle::{ByteLength, CoreKey, DiscoveryKey, Fork, Hash, Head, Length, Node, NodeIndex};
 
 use super::cursor::{Cursor, put_bytes};
 use super::varint;
-use crate::limits::{MAX_NAME_LEN, MAX_USER_KEY_LEN};
+use crate::limits::{MAX_BRANCH_NAME_LEN, MAX_NAME_LEN, MAX_USER_KEY_LEN};
 use crate::record::{Alias, EncryptionScheme, Hints, NamespaceId, Topic};
 
 /// A log's number in its store; 0 is the store itself.
@@ -22,15 +23,19 @@ impl CoreId {
     pub(crate) const STORE: Self = Self(0);
 }
 
-/// Everything that a frame says.
+/// Everything that a frame says of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) core: CoreId,
     pub(crate) create: Option<Identity>,
+    /// The log is a branch, or becomes one of another log than before.
+    pub(crate) branch: Option<Origin>,
     pub(crate) delete: bool,
     /// On the store: the log that is meant where none is named.
     pub(crate) default: Option<CoreId>,
     pub(crate) truncate: Option<u64>,
+    /// On a branch: what is below this length is the parent's.
+    pub(crate) inherit: Option<u64>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) blocks: Vec<BlockSlot>,
     pub(crate) head: Option<HeadRecord>,
@@ -49,6 +54,15 @@ pub(crate) struct Identity {
     pub(crate) discovery_key: DiscoveryKey,
     pub(crate) key: CoreKey,
     pub(crate) compat: bool,
+}
+
+/// Where a branch comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) parent: CoreId,
+    pub(crate) name: Arc<str>,
+    /// What is below this length is the parent's.
+    pub(crate) length: u64,
 }
 
 /// A block in the data part of a frame, in the order of the data.
@@ -81,15 +95,20 @@ const HINTS: u8 = 11;
 const USER_DATA: u8 = 12;
 const ALIAS: u8 = 13;
 const GROUP: u8 = 14;
+const BRANCH: u8 = 15;
+const INHERIT: u8 = 16;
+const ANOTHER: u8 = 17;
 
 impl Entry {
     pub(crate) fn new(core: CoreId) -> Self {
         Self {
             core,
             create: None,
+            branch: None,
             delete: false,
             default: None,
             truncate: None,
+            inherit: None,
             nodes: Vec::new(),
             blocks: Vec::new(),
             head: None,
@@ -103,11 +122,25 @@ impl Entry {
         }
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+    /// The body of a frame.
+    pub(crate) fn encode_all<'a>(entries: impl Iterator<Item = &'a Self>, out: &mut Vec<u8>) {
+        for (place, entry) in entries.enumerate() {
+            if place > 0 {
+                out.push(ANOTHER);
+            }
+            entry.encode(out);
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
         varint::put(out, self.core.0);
         if let Some(identity) = &self.create {
             out.push(CREATE);
             identity.encode(out);
+        }
+        if let Some(origin) = &self.branch {
+            out.push(BRANCH);
+            origin.encode(out);
         }
         if self.delete {
             out.push(DELETE);
@@ -118,6 +151,10 @@ impl Entry {
         }
         if let Some(length) = self.truncate {
             out.push(TRUNCATE);
+            varint::put(out, length);
+        }
+        if let Some(length) = self.inherit {
+            out.push(INHERIT);
             varint::put(out, length);
         }
         self.encode_nodes(out);
@@ -189,19 +226,34 @@ impl Entry {
         }
     }
 
-    /// `None` where the bytes have no meaning.
-    pub(crate) fn decode(body: &[u8]) -> Option<Self> {
+    /// The entries of a body, in order; `None` where the bytes have no meaning.
+    pub(crate) fn decode_all(body: &[u8]) -> Option<Vec<Self>> {
         let mut cursor = Cursor::new(body);
+        let mut entries = Vec::new();
         let mut entry = Self::new(CoreId(cursor.uint()?));
         while !cursor.is_empty() {
-            entry.decode_operation(&mut cursor)?;
+            match cursor.u8()? {
+                ANOTHER => {
+                    let next = Self::new(CoreId(cursor.uint()?));
+                    entries.push(std::mem::replace(&mut entry, next));
+                }
+                operation => entry.decode_operation(operation, &mut cursor)?,
+            }
         }
-        Some(entry)
+        entries.push(entry);
+        Some(entries)
     }
 
-    fn decode_operation(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
-        match cursor.u8()? {
+    /// Bytes in its blocks.
+    pub(crate) fn data_len(&self) -> u64 {
+        self.blocks.iter().map(|slot| u64::from(slot.len)).sum()
+    }
+
+    fn decode_operation(&mut self, operation: u8, cursor: &mut Cursor<'_>) -> Option<()> {
+        match operation {
             CREATE => self.create = Some(Identity::decode(cursor)?),
+            BRANCH => self.branch = Some(Origin::decode(cursor)?),
+            INHERIT => self.inherit = Some(cursor.uint()?),
             DELETE => self.delete = true,
             DEFAULT => self.default = Some(CoreId(cursor.uint()?)),
             TRUNCATE => self.truncate = Some(cursor.uint()?),
@@ -291,7 +343,35 @@ impl Alias {
     }
 }
 
+impl Origin {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        varint::put(out, self.parent.0);
+        put_bytes(out, self.name.as_bytes());
+        varint::put(out, self.length);
+    }
+
+    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let parent = CoreId(cursor.uint()?);
+        let name = cursor
+            .bytes()
+            .filter(|name| name.len() <= MAX_BRANCH_NAME_LEN)?;
+        Some(Self {
+            parent,
+            name: std::str::from_utf8(name).ok()?.into(),
+            length: cursor.uint()?,
+        })
+    }
+}
+
 impl HeadRecord {
+    pub(crate) fn of(head: &Head) -> Self {
+        Self {
+            fork: head.fork(),
+            length: head.length(),
+            signature: head.signature().cloned(),
+        }
+    }
+
     pub(crate) const EMPTY: Self = Self {
         fork: Fork::ZERO,
         length: Length::ZERO,

@@ -9,5 +9,5 @@ pub(crate) mod entry;
 mod shelf;
 pub(crate) mod varint;
 
-pub use core::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints};
+pub use core::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage};
 pub use shelf::{ActiveCore, Alias, Moment, NamedCore, NamespaceId, StoreSecret, Topic};

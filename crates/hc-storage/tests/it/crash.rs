@@ -4,13 +4,17 @@
 use std::io::ErrorKind;
 
 use bytes::Bytes;
-use hc_merkle::{BlockIndex, Head, Node, NodeIndex};
+use hc_merkle::{BlockIndex, Head, Length, Node, NodeIndex};
 use hc_storage::fault::{Fault, FaultDisk, Survival};
 use hc_storage::{
-    Batch, CoreRead, CoreStore, DiskStore, Durability, OpenError, StorageError, Store, StoreOptions,
+    Batch, CoreRead, CoreStore, DiskStore, Durability, Lineage, OpenError, StorageError, Store,
+    StoreOptions,
 };
 
-use crate::log::{Outcome, append, clear, create, name, reopen, truncation};
+use crate::log::{
+    Outcome, append, append_to, branch, clear, create, name, reopen, reopen_branch, reset,
+    truncate, truncation,
+};
 
 /// Everything that can be seen of one log.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +24,8 @@ struct Seen {
     nodes: Vec<Option<Node>>,
     bits: Vec<bool>,
     note: Option<Bytes>,
+    lineage: Option<Lineage>,
+    branches: Vec<(String, Seen)>,
 }
 
 /// What a process acknowledged, step by step, of two logs.
@@ -43,12 +49,25 @@ fn look(core: &dyn CoreRead) -> Result<Seen, StorageError> {
         nodes,
         bits: (0..MOST_BLOCKS).map(|index| bits.get(index)).collect(),
         note: core.user_data("note")?,
+        lineage: core.lineage()?,
+        branches: Vec::new(),
     })
+}
+
+/// A log with its branches.
+fn look_at_all(core: &dyn CoreStore) -> Result<Seen, StorageError> {
+    let mut seen = look(core)?;
+    for name in core.branches()? {
+        let branch = core.open_branch(&name)?;
+        let branch = branch.ok_or(StorageError::NoBranch { name: name.clone() })?;
+        seen.branches.push((name, look(&*branch)?));
+    }
+    Ok(seen)
 }
 
 fn look_at_both(store: &dyn Store) -> Result<[Option<Seen>; 2], StorageError> {
     let seen = |number| match store.open_core(&name(number))? {
-        Some(core) => look(&*core).map(Some),
+        Some(core) => look_at_all(&*core).map(Some),
         None => Ok::<_, StorageError>(None),
     };
     Ok([seen(1)?, seen(2)?])
@@ -66,35 +85,65 @@ fn note(core: &dyn CoreStore, value: &'static [u8], level: Durability) -> Outcom
     Ok(core.commit(batch, level)?.wait()?)
 }
 
+/// Changes to a log and to a branch of another, as one.
+fn append_both(store: &dyn Store, level: Durability) -> Outcome {
+    let (core, branch) = (reopen(store, 2)?, reopen_branch(store, 1, "b")?);
+    let mut batches = Vec::new();
+    for (core, count) in [(core, 2), (branch, 3)] {
+        let change = append_to(&core.head()?, count, 5)?;
+        batches.push((core, Batch::from_change(&change)));
+    }
+    Ok(store.commit_all(batches, level)?.wait()?)
+}
+
+/// What a branch has past its log goes into the log.
+fn merge(store: &dyn Store, level: Durability) -> Outcome {
+    let (core, branch) = (reopen(store, 1)?, reopen_branch(store, 1, "b")?);
+    let change = append_to(&core.head()?, 2, 6)?;
+    let mut inherit = Batch::new();
+    inherit.inherit(branch.head()?.length());
+    let batches = vec![(core, Batch::from_change(&change)), (branch, inherit)];
+    Ok(store.commit_all(batches, level)?.wait()?)
+}
+
 /// A mix of all operations. Calls `acknowledged` after each that the store acknowledged.
 fn script(
     store: &dyn Store,
     level: Durability,
     acknowledged: &mut dyn FnMut(&dyn Store) -> Outcome,
 ) -> Outcome {
-    let steps: [&dyn Fn() -> Outcome; 16] = [
+    let b = || reopen_branch(store, 1, "b");
+    let steps: &[&dyn Fn() -> Outcome] = &[
         &|| create(store, 1).map(drop),
         &|| append(&*reopen(store, 1)?, 1, 0, level),
         &|| append(&*reopen(store, 1)?, 12, 0, level),
         &|| create(store, 2).map(drop),
         &|| append(&*reopen(store, 2)?, 3, 1, level),
         &|| append(&*reopen(store, 1)?, 30, 0, level),
+        &|| branch(&*reopen(store, 1)?, "b", 43).map(drop),
+        &|| append(&*b()?, 4, 5, level),
         &|| clear(&*reopen(store, 1)?, 5, 20, level),
         &|| note(&*reopen(store, 1)?, b"first", level),
         &|| append(&*reopen(store, 2)?, 40, 1, level),
-        &|| {
-            let core = reopen(store, 1)?;
-            let change = truncation(&*core, 17)?;
-            Ok(core.commit(Batch::from_change(&change), level)?.wait()?)
-        },
+        &|| append_both(store, level),
+        &|| branch(&*reopen(store, 1)?, "c", 30).map(drop),
+        // both branches keep what this cuts
+        &|| truncate(&*reopen(store, 1)?, 17, level),
         &|| append(&*reopen(store, 1)?, 25, 2, level),
-        &|| Ok(store.sync(Durability::Disk)?),
-        &|| note(&*reopen(store, 1)?, b"second", level),
+        &|| truncate(&*b()?, 41, level),
         &|| {
-            let core = reopen(store, 2)?;
-            let change = truncation(&*core, 0)?;
-            Ok(core.commit(Batch::from_change(&change), level)?.wait()?)
+            let (c, target) = (reopen_branch(store, 1, "c")?, reopen(store, 2)?);
+            let moved = c.move_to(&*target, Length::ZERO, Batch::new(), level)?;
+            Ok(moved.wait()?)
         },
+        &|| note(&*b()?, b"a branch's", level),
+        &|| Ok(store.sync(Durability::Disk)?),
+        &|| reset(&*b()?, &*reopen(store, 1)?, 42, level),
+        &|| append(&*b()?, 2, 6, level),
+        &|| merge(store, level),
+        &|| note(&*reopen(store, 1)?, b"second", level),
+        &|| truncate(&*reopen(store, 2)?, 0, level),
+        &|| Ok(reopen(store, 1)?.delete_branch("b").map(drop)?),
         &|| store.delete_core(&name(2)).map(drop).map_err(Into::into),
         &|| append(&*reopen(store, 1)?, 8, 3, level),
     ];

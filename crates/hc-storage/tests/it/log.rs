@@ -76,3 +76,47 @@ pub(crate) fn create(store: &dyn Store, number: u8) -> Result<Arc<dyn CoreStore>
 pub(crate) fn reopen(store: &dyn Store, number: u8) -> Result<Arc<dyn CoreStore>, Box<dyn Error>> {
     Ok(store.open_core(&name(number))?.ok_or("core is gone")?)
 }
+
+/// The unsigned head that a log has at some length, on its fork.
+pub(crate) fn head_at(core: &dyn CoreRead, length: u64) -> Result<Head, Box<dyn Error>> {
+    let head = core.head()?;
+    let plan = Truncation::new(&head, Length::new(length), head.fork())?;
+    let mut nodes = Vec::new();
+    core.nodes(plan.nodes(), &mut nodes)?;
+    Ok(plan.apply(&nodes)?.head())
+}
+
+/// A new branch of a log, from some length on.
+pub(crate) fn branch(
+    core: &dyn CoreStore,
+    name: &str,
+    length: u64,
+) -> Result<Arc<dyn CoreStore>, Box<dyn Error>> {
+    Ok(core.create_branch(name, &head_at(core, length)?)?)
+}
+
+pub(crate) fn reopen_branch(
+    store: &dyn Store,
+    number: u8,
+    name: &str,
+) -> Result<Arc<dyn CoreStore>, Box<dyn Error>> {
+    let branch = reopen(store, number)?.open_branch(name)?;
+    Ok(branch.ok_or("branch is gone")?)
+}
+
+pub(crate) fn truncate(core: &dyn CoreStore, to: u64, level: Durability) -> Outcome {
+    let change = truncation(core, to)?;
+    Ok(core.commit(Batch::from_change(&change), level)?.wait()?)
+}
+
+/// Makes a branch what its log is at some length.
+pub(crate) fn reset(
+    branch: &dyn CoreStore,
+    log: &dyn CoreRead,
+    length: u64,
+    level: Durability,
+) -> Outcome {
+    let head = branch.head()?;
+    let batch = Batch::reset((head.fork(), head.length()), head_at(log, length)?);
+    Ok(branch.commit(batch, level)?.wait()?)
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
 mod attach;
+mod bits;
 mod derive;
 mod disk;
 mod encryption;
@@ -13,6 +14,7 @@ mod log;
 mod manifests;
 mod peers;
 mod pipe;
+mod remote_proofs;
 mod replicate;
 mod signers;
 mod strangers;

@@ -15,8 +15,8 @@ use async_std::task::{self, JoinHandle, block_on};
 use hc_testkit::{Pattern, Reference, Version};
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
-    Builder, Connection, CoreKey, Ended, Event, Events, Hypercore, ReplicateError, Role, Storage,
-    Traffic,
+    Builder, Connection, CoreKey, Ended, Event, Events, Hypercore, Manifest, ReplicateError, Role,
+    Storage, Traffic,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -222,6 +222,36 @@ impl Js {
     ) -> Result<()> {
         let opened = self.open(MAIN, Some(key), options, encryption)?;
         ensure!(opened == key, "another log was opened");
+        Ok(())
+    }
+
+    /// Opens this log there as "known": its key and who may sign it, and nothing else.
+    pub(super) fn know(&mut self, log: &Hypercore) -> Result<()> {
+        let manifest = log.manifest_bytes().context("no manifest")?;
+        self.peer.call(
+            "open",
+            json!({
+                "core": "known",
+                "dir": self.dir.path().join("known"),
+                "key": hex::encode(log.key().as_bytes()),
+                "manifest": hex::encode(manifest),
+            }),
+        )?;
+        Ok(())
+    }
+
+    /// Opens the log of this manifest there as "fixed", and fills its beginning from the main one.
+    pub(super) fn copy_prologue(&mut self, manifest: &Manifest) -> Result<()> {
+        self.peer.call(
+            "open",
+            json!({
+                "core": "fixed",
+                "dir": self.dir.path().join("fixed"),
+                "manifest": hex::encode(hc_encoding::encode_to_vec(manifest)),
+            }),
+        )?;
+        let call = json!({ "core": "fixed", "from": MAIN });
+        self.peer.call("copyPrologue", call)?;
         Ok(())
     }
 

@@ -1,0 +1,420 @@
+//! Commits: what a batch is in the log, what it does beyond its own log, and how both become visible.
+//!
+//! Owns the way from batches to one frame and from a frame's entries to the state of logs, which a store
+//! that is opened goes too. Knows nothing of segments.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use hc_merkle::{BlockIndex, Head, Length};
+
+use super::Engine;
+use super::core::CoreHandle;
+use super::lookups::{Lookups, Seen};
+use super::state::{Core, Kept, Removed, State};
+use crate::batch::{Batch, BatchError};
+use crate::durability::{Durability, Ticket};
+use crate::error::StorageError;
+use crate::lock::{lock, read, write};
+use crate::log::committer::{Placed, Syncing};
+use crate::log::frame::Draft;
+use crate::record::Topic;
+use crate::record::entry::{BlockSlot, CoreId, Entry, HeadRecord};
+
+/// What is written about one log: an entry, its blocks, the head after it, and what else it does.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    pub(crate) core: Arc<Core>,
+    pub(crate) entry: Entry,
+    pub(crate) blocks: Vec<Bytes>,
+    pub(crate) head: Option<Head>,
+    pub(crate) effects: Effects,
+}
+
+/// What an entry does besides what it says, found out before it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) removed: Removed,
+    /// The branches that keep what is cut from their log.
+    pub(crate) heirs: Vec<Heir>,
+    /// What a branch takes along from the log that it leaves.
+    pub(crate) along: Kept,
+    /// The log that it becomes a branch of.
+    pub(crate) parent: Option<Arc<Core>>,
+}
+
+/// A branch of which the log is cut.
+#[derive(Debug)]
+pub(crate) struct Heir {
+    pub(crate) branch: Arc<Core>,
+    pub(crate) kept: Kept,
+}
+
+impl Commit {
+    /// An entry without blocks.
+    pub(crate) fn bare(core: Arc<Core>, entry: Entry, effects: Effects) -> Self {
+        Self {
+            core,
+            entry,
+            blocks: Vec::new(),
+            head: None,
+            effects,
+        }
+    }
+}
+
+impl CoreHandle {
+    /// Checks a batch, and reads what has to be known before it can be written. Only for who writes to
+    /// the log.
+    pub(crate) fn prepare(&self, batch: Batch) -> Result<Commit, StorageError> {
+        let (mut entry, head) = (self.entry_of(&batch)?, batch.head.clone());
+        self.see(|seen| {
+            if let Some(head) = &head {
+                self.add_roots(seen, head, &mut entry)?;
+            }
+            Ok(())
+        })?;
+        let effects = self.engine.effects(&self.core, &entry);
+        let effects = effects.map_err(|error| self.engine.doubt(error))?;
+        Ok(Commit {
+            core: Arc::clone(&self.core),
+            entry,
+            blocks: batch.blocks.into_iter().map(|(_, bytes)| bytes).collect(),
+            head,
+            effects,
+        })
+    }
+
+    fn entry_of(&self, batch: &Batch) -> Result<Entry, StorageError> {
+        self.read(|state| {
+            let found = (state.facts.head.fork(), state.facts.head.length());
+            if let Some(expected) = batch.base.filter(|expected| *expected != found) {
+                return Err(StorageError::Stale { expected, found });
+            }
+            batch.check(found.0, found.1)?;
+            if batch.inherit.is_some() && state.lineage.is_none() {
+                return Err(BatchError::NotABranch.into());
+            }
+            let mut entry = Entry::new(self.core.id);
+            entry.truncate = batch.truncate.map(Length::get);
+            entry.inherit = batch.inherit.map(Length::get);
+            entry.blocks = batch.blocks.iter().map(slot).collect::<Result<_, _>>()?;
+            entry.nodes.clone_from(&batch.nodes);
+            entry.head = batch.head.as_ref().map(HeadRecord::of);
+            entry.clears.clone_from(&batch.clears);
+            entry.clears.extend(entry.inherit.map(|length| 0..length));
+            entry.clears.retain(|range| range.start < range.end);
+            entry.manifest.clone_from(&batch.manifest);
+            entry.encryption = batch.encryption;
+            entry.hints = batch.hints;
+            entry.user_data.clone_from(&batch.user_data);
+            entry.group = self.group_of(state, batch.group)?;
+            Ok(entry)
+        })
+    }
+
+    /// The group that a log joins now.
+    fn group_of(&self, state: &State, joins: Option<Topic>) -> Result<Option<Topic>, StorageError> {
+        match (&state.facts.membership, joins) {
+            (_, Some(_)) if state.lineage.is_some() => Err(BatchError::GroupOfBranch.into()),
+            (Some(known), Some(topic)) if known.topic != topic => Err(StorageError::OtherGroup {
+                key: self.core.identity.discovery_key,
+            }),
+            (Some(_), Some(_)) => Ok(None),
+            (_, joins) => Ok(joins),
+        }
+    }
+
+    /// The roots of a head are stored with it, unless they are.
+    fn add_roots(
+        &self,
+        seen: &Seen<'_>,
+        head: &Head,
+        entry: &mut Entry,
+    ) -> Result<(), StorageError> {
+        let old = seen.state.facts.head.roots();
+        let cut = entry.truncate.unwrap_or(u64::MAX);
+        let mut lookups = self.lookups_through(seen);
+        let mut missing = Vec::new();
+        for (at, root) in head.roots().iter().enumerate() {
+            let kept = root.index.end().get() <= cut;
+            let place = entry
+                .nodes
+                .binary_search_by_key(&root.index, |node| node.index);
+            let new = place.is_ok_and(|place| entry.nodes.get(place) == Some(root));
+            if new || (kept && old.get(at) == Some(root)) {
+                continue;
+            }
+            let found = lookups
+                .node(root.index)
+                .map_err(|error| self.engine.distrust(error))?;
+            if !kept || found != Some(*root) {
+                missing.push(*root);
+            }
+        }
+        // one that the search missed, where nodes are out of order, is written twice
+        entry.nodes.append(&mut missing);
+        Ok(())
+    }
+}
+
+fn slot((index, bytes): &(BlockIndex, Bytes)) -> Result<BlockSlot, BatchError> {
+    let too_long = |_| BatchError::BlockTooLong {
+        block: *index,
+        len: bytes.len(),
+    };
+    let len = u32::try_from(bytes.len()).map_err(too_long)?;
+    Ok(BlockSlot {
+        index: index.get(),
+        len,
+        crc: crc32c::crc32c(bytes),
+    })
+}
+
+impl Engine {
+    /// Checks batches and writes them as one.
+    pub(crate) fn commit_batches(
+        &self,
+        batches: Vec<(&CoreHandle, Batch)>,
+        level: Durability,
+    ) -> Result<Ticket, StorageError> {
+        self.check_writable()?;
+        if self.is_pressed(4) {
+            self.checkpoint()?;
+        }
+        let cores: Vec<_> = batches.iter().map(|(handle, _)| &handle.core).collect();
+        let placed = Core::writing(&cores.clone(), || {
+            check_together(&batches)?;
+            let commits = batches
+                .into_iter()
+                .map(|(handle, batch)| handle.prepare(batch))
+                .collect::<Result<_, _>>()?;
+            self.commit(commits, level)
+        })?;
+        self.relieve()?;
+        Ok(self.ticket(&placed, level))
+    }
+
+    /// Writes entries as one frame and makes them visible.
+    pub(crate) fn commit(
+        &self,
+        commits: Vec<Commit>,
+        level: Durability,
+    ) -> Result<Placed, StorageError> {
+        let _open = read(&self.gate);
+        let mut body = Draft::body_buffer(commits.iter().map(Commit::front_len).sum());
+        Entry::encode_all(commits.iter().map(|commit| &commit.entry), &mut body);
+        let blocks = commits.iter().flat_map(|commit| &commit.blocks);
+        let draft = Draft::new(body, blocks).ok_or(BatchError::TooManyOperations)?;
+        let len = draft.frame_len();
+        let placed = self.log.append(draft, level)?;
+        if level == Durability::Buffered && !self.worker.ask_flush() {
+            self.log.flush()?;
+        }
+        let mut at = placed;
+        for commit in commits {
+            let data = commit.entry.data_len();
+            self.apply(commit, &at);
+            at.data = at
+                .data
+                .saturating_add(u32::try_from(data).unwrap_or(u32::MAX));
+        }
+        self.pressure.bytes.fetch_add(len, Ordering::Relaxed);
+        Ok(placed)
+    }
+
+    /// Finds out what an entry does besides what it says.
+    pub(crate) fn effects(&self, core: &Arc<Core>, entry: &Entry) -> Result<Effects, StorageError> {
+        let parent = match &entry.branch {
+            Some(origin) => Some(self.member(origin.parent)?),
+            None => None,
+        };
+        let branches = match entry.truncate {
+            Some(length) => self.branches_past(core, length)?,
+            None => Vec::new(),
+        };
+        let state = read(&core.state);
+        let mut ranges = state.replaced(entry);
+        if entry.delete {
+            ranges.push(0..u64::MAX);
+        }
+        let mut removed = Removed::default();
+        if !ranges.is_empty() {
+            let mut lookups = Lookups::new(core.id, &state, &*self.index);
+            removed.blocks = lookups.stored(&ranges)?;
+            let wanted = state.is_pinned() || !branches.is_empty();
+            if let Some(length) = entry.truncate.filter(|_| wanted) {
+                removed.nodes = lookups.nodes_past(length)?;
+            }
+        }
+        let heir = |(branch, length)| Heir {
+            branch,
+            kept: Kept::below(length, &removed),
+        };
+        let heirs = branches.into_iter().map(heir).collect();
+        let mut along = Kept::default();
+        if let Some((origin, lineage)) = entry.branch.as_ref().zip(state.lineage.as_ref()) {
+            let below = read(&lineage.parent.state);
+            let mut lookups = Lookups::new(lineage.parent.id, &below, &*self.index);
+            let kept = entry.truncate.unwrap_or(u64::MAX).min(lineage.length);
+            along.blocks = lookups.stored(std::slice::from_ref(&(origin.length..kept)))?;
+            along.nodes = lookups.nodes_past(origin.length)?;
+            along.nodes.retain(|node| node.index.end().get() <= kept);
+        }
+        Ok(Effects {
+            removed,
+            heirs,
+            along,
+            parent,
+        })
+    }
+
+    /// Makes an entry that is in the log visible.
+    pub(crate) fn apply(&self, commit: Commit, placed: &Placed) {
+        let Commit {
+            core,
+            entry,
+            head,
+            effects,
+            ..
+        } = commit;
+        self.note_names(&core, &entry);
+        let (truncate, data) = (entry.truncate, entry.data_len());
+        let cleared: u64 = entry
+            .blocks
+            .iter()
+            .filter(|slot| entry.clears.iter().any(|range| range.contains(&slot.index)))
+            .map(|slot| u64::from(slot.len))
+            .sum();
+        let entries = entry.blocks.len() + entry.nodes.len() + effects.kept_entries();
+        let (deleted, origin) = (entry.delete, entry.branch.clone());
+        let (left, repeated) = {
+            // in this order everywhere: branches, then their log
+            let heirs = effects.heirs.iter();
+            let mut heirs: Vec<_> = heirs
+                .map(|heir| (write(&heir.branch.state), &heir.kept))
+                .collect();
+            let mut state = write(&core.state);
+            state.pin(&effects.removed, truncate);
+            if let Some(length) = truncate {
+                for (heir, kept) in &mut heirs {
+                    heir.outlive(kept, length);
+                }
+            }
+            state.keep(&effects.along);
+            let left = state.lineage.clone();
+            let parent = effects.parent.as_ref();
+            let repeated = state.apply(entry, parent, placed);
+            if let Some(head) = head {
+                state.facts.head = head;
+            }
+            (left, repeated)
+        };
+        if let Some(left) = left.filter(|_| deleted || origin.is_some()) {
+            self.note_branch(&left.parent, &left.name, None);
+        }
+        if let Some((origin, parent)) = origin.zip(effects.parent.as_ref()) {
+            self.note_branch(parent, &origin.name, Some(core.id));
+        }
+        self.pressure.entries.fetch_add(entries, Ordering::Relaxed);
+        let mut registry = lock(&self.registry);
+        if data > 0 {
+            let space = registry.space_of(placed.segment);
+            space.data = space.data.saturating_add(data);
+            space.live = space.live.saturating_add(data).saturating_sub(cleared);
+        }
+        for at in effects.kept_blocks() {
+            let space = registry.space_of(at.segment);
+            space.live = space.live.saturating_add(at.len.into());
+        }
+        let removed = effects.removed.blocks.iter().map(|(_, at)| at);
+        for at in removed.chain(&repeated) {
+            let space = registry.space_of(at.segment);
+            space.live = space.live.saturating_sub(at.len.into());
+        }
+        let heirs = effects.heirs.iter().map(|heir| &heir.branch);
+        for core in heirs.chain([&core]) {
+            registry.dirty.insert(core.id, Arc::clone(core));
+        }
+    }
+
+    /// Has a checkpoint made where one is due.
+    pub(crate) fn relieve(&self) -> Result<(), StorageError> {
+        if self.is_pressed(1) && !self.worker.ask_checkpoint() {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ticket(&self, placed: &Placed, level: Durability) -> Ticket {
+        match level {
+            Durability::Buffered | Durability::Os => Ticket::reached(),
+            Durability::Disk => {
+                let log = Arc::clone(&self.log);
+                Ticket::pending(Arc::new(Syncing {
+                    log,
+                    lsn: placed.lsn,
+                }))
+            }
+        }
+    }
+
+    /// Notes that the index is of no use, where that is the error.
+    pub(crate) fn doubt(&self, error: StorageError) -> StorageError {
+        match error {
+            StorageError::Index(error) => self.distrust(error),
+            other => other,
+        }
+    }
+}
+
+impl Commit {
+    /// About how many bytes the entry and its small blocks take.
+    fn front_len(&self) -> usize {
+        let small: usize = self
+            .blocks
+            .iter()
+            .map(|block| block.len().min(16 << 10))
+            .sum();
+        64 + self.entry.nodes.len() * 40 + self.entry.blocks.len() * 8 + small
+    }
+}
+
+impl Effects {
+    fn kept(&self) -> impl Iterator<Item = &Kept> {
+        let heirs = self.heirs.iter().map(|heir| &heir.kept);
+        heirs.chain([&self.along])
+    }
+
+    fn kept_entries(&self) -> usize {
+        self.kept()
+            .map(|kept| kept.blocks.len() + kept.nodes.len())
+            .sum()
+    }
+
+    /// Where the blocks are that branches keep.
+    fn kept_blocks(&self) -> impl Iterator<Item = &crate::log::Locator> {
+        self.kept().flat_map(|kept| &kept.blocks).map(|(_, at)| at)
+    }
+}
+
+/// What one frame cannot hold: two batches for one log, or a cut of a log whose branches change too.
+fn check_together(batches: &[(&CoreHandle, Batch)]) -> Result<(), BatchError> {
+    let mut seen: Vec<CoreId> = Vec::with_capacity(batches.len());
+    for (handle, batch) in batches {
+        if seen.contains(&handle.core.id) {
+            return Err(BatchError::Repeated);
+        }
+        seen.push(handle.core.id);
+        let cuts = batch.truncate.is_some();
+        let is_child = |(other, _): &&(&CoreHandle, Batch)| {
+            let family = other.core.family().id;
+            family == handle.core.id && other.core.id != family
+        };
+        if cuts && batches.iter().any(|other| is_child(&other)) {
+            return Err(BatchError::CutWithBranch);
+        }
+    }
+    Ok(())
+}

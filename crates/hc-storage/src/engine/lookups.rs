@@ -1,0 +1,205 @@
+//! Looking into a log: overlays, index, and below a branch the log that it left.
+//!
+//! Owns which layer counts. Knows nothing of how any of them changes.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use bytes::Bytes;
+use hc_bitfield::Bitfield;
+use hc_merkle::{Node, NodeIndex};
+
+use super::overlay::Lookup;
+use super::state::State;
+use crate::error::IndexError;
+use crate::index::page::{LocatorPage, NodePage};
+use crate::index::{self, Index, IndexExt, bad_entry};
+use crate::log::Locator;
+use crate::record::entry::CoreId;
+
+/// What is seen of a log at one moment.
+pub(crate) struct Seen<'a> {
+    pub(crate) state: &'a State,
+    /// On a branch: the log that it left, and the length below which it reads that.
+    pub(crate) parent: Option<(CoreId, &'a State, u64)>,
+}
+
+impl Seen<'_> {
+    /// Whether a block is stored, here or below the length where a branch left its log.
+    pub(crate) fn has(&self, block: u64) -> bool {
+        let inherited =
+            |(_, parent, length): (CoreId, &State, u64)| block < length && parent.has(block);
+        self.state.has(block) || self.parent.is_some_and(inherited)
+    }
+
+    /// The blocks that are stored, here and below the length where a branch left its log.
+    pub(crate) fn bitfield(&self) -> Bitfield {
+        let own = &self.state.facts.bitfield;
+        match self.parent {
+            Some((_, parent, length)) => merged(own, &parent.facts.bitfield, length),
+            None => own.clone(),
+        }
+    }
+}
+
+/// The bits of a branch, and those of its log below a length.
+pub(crate) fn merged(own: &Bitfield, parent: &Bitfield, length: u64) -> Bitfield {
+    let mut bits = parent.clone();
+    bits.unset_range(length..u64::MAX);
+    for range in own.ranges(0..u64::MAX) {
+        bits.set_range(range);
+    }
+    bits
+}
+
+/// Looks into overlays and index; keeps the page it looked at last.
+pub(crate) struct Lookups<'a> {
+    id: CoreId,
+    state: &'a State,
+    index: &'a dyn Index,
+    /// On a branch: those in the log that it left, below some length.
+    parent: Option<(u64, Box<Self>)>,
+    locators: Option<(u64, Option<Bytes>)>,
+    nodes: Option<(u64, Option<Bytes>)>,
+}
+
+impl<'a> Lookups<'a> {
+    /// What a log has itself.
+    pub(crate) fn new(id: CoreId, state: &'a State, index: &'a dyn Index) -> Self {
+        Self {
+            id,
+            state,
+            index,
+            parent: None,
+            locators: None,
+            nodes: None,
+        }
+    }
+
+    /// What is seen of a log: on a branch, with what is below.
+    pub(crate) fn through(id: CoreId, seen: &Seen<'a>, index: &'a dyn Index) -> Self {
+        let parent = seen.parent.map(|(id, state, length)| {
+            let parent = Self::new(id, state, index);
+            (length, Box::new(parent))
+        });
+        Self {
+            parent,
+            ..Self::new(id, seen.state, index)
+        }
+    }
+
+    /// The locator of a block that is stored.
+    pub(crate) fn locator(&mut self, block: u64) -> Result<Locator, IndexError> {
+        match &mut self.parent {
+            Some((length, parent)) if block < *length && !self.state.has(block) => {
+                parent.own_locator(block)
+            }
+            _ => self.own_locator(block),
+        }
+    }
+
+    fn own_locator(&mut self, block: u64) -> Result<Locator, IndexError> {
+        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
+        for layer in layers.into_iter().flatten() {
+            if let Some(locator) = layer.locators.get(&block) {
+                return Ok(*locator);
+            }
+        }
+        let page = LocatorPage::of(block);
+        let bytes = load(
+            self.index,
+            &mut self.locators,
+            self.id,
+            index::LOCATORS,
+            page,
+        )?;
+        let found = bytes
+            .and_then(|bytes| LocatorPage::find(bytes, block))
+            .flatten();
+        found.ok_or_else(|| bad_entry(self.index))
+    }
+
+    pub(crate) fn node(&mut self, node: NodeIndex) -> Result<Option<Node>, IndexError> {
+        let found = self.own_node(node)?;
+        match &mut self.parent {
+            Some((length, parent)) if found.is_none() && node.end().get() <= *length => {
+                parent.own_node(node)
+            }
+            _ => Ok(found),
+        }
+    }
+
+    fn own_node(&mut self, node: NodeIndex) -> Result<Option<Node>, IndexError> {
+        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
+        for layer in layers.into_iter().flatten() {
+            match layer.node(node) {
+                Lookup::Found(node) => return Ok(Some(node)),
+                Lookup::Cut => return Ok(None),
+                Lookup::Below => {}
+            }
+        }
+        let page = NodePage::of(node);
+        match load(self.index, &mut self.nodes, self.id, index::NODES, page)? {
+            None => Ok(None),
+            Some(bytes) => NodePage::find(bytes, node).ok_or_else(|| bad_entry(self.index)),
+        }
+    }
+
+    /// Blocks that the log has itself in some ranges, each once.
+    pub(crate) fn stored(
+        &mut self,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<(u64, Locator)>, IndexError> {
+        let mut merged = hc_bitfield::RangeSet::new();
+        for range in ranges.iter().filter(|range| range.start < range.end) {
+            merged.insert(range.clone());
+        }
+        let mut found = Vec::new();
+        for range in merged.iter() {
+            for run in self.state.facts.bitfield.ranges(range) {
+                for block in run {
+                    found.push((block, self.own_locator(block)?));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// All nodes that the log has itself and that reach past a length.
+    pub(crate) fn nodes_past(&mut self, length: u64) -> Result<Vec<Node>, IndexError> {
+        let mut indexes = BTreeSet::new();
+        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
+        for layer in layers.into_iter().flatten() {
+            indexes.extend(layer.nodes.keys().map(|index| NodeIndex::new(*index)));
+        }
+        let first = index::page_key(self.id, index::NODES, length / crate::index::page::BLOCKS);
+        let last = index::keys_of(self.id, index::NODES).into_inner().1;
+        self.index.values(first..=last, &mut |key, value| {
+            let page = NodePage::decode(&value, index::page_of(key)?)?;
+            indexes.extend(page.nodes().map(|node| node.index));
+            Some(())
+        })?;
+        let past = indexes
+            .into_iter()
+            .filter(|index| index.end().get() > length);
+        let mut nodes = Vec::new();
+        for index in past {
+            nodes.extend(self.own_node(index)?);
+        }
+        Ok(nodes)
+    }
+}
+
+/// The page, from the index unless it is the one in `held`.
+fn load<'p>(
+    from: &dyn Index,
+    held: &'p mut Option<(u64, Option<Bytes>)>,
+    id: CoreId,
+    kind: u8,
+    page: u64,
+) -> Result<Option<&'p Bytes>, IndexError> {
+    if held.as_ref().is_none_or(|(number, _)| *number != page) {
+        *held = Some((page, from.value(&index::page_key(id, kind, page))?));
+    }
+    Ok(held.as_ref().and_then(|(_, bytes)| bytes.as_ref()))
+}
