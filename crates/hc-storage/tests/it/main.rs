@@ -3,6 +3,7 @@
 // A test says no by panicking; and the patterns that fill blocks are cut to bytes on purpose.
 #![allow(clippy::panic, clippy::cast_possible_truncation)]
 
+mod branch_model;
 mod branches;
 mod crash;
 mod disk;
