@@ -5,10 +5,12 @@ mod fork;
 mod grow;
 mod path;
 mod plan;
+mod restore;
 mod verify;
 
 pub use fork::{Reorg, Wanted};
 pub use plan::{Plan, Planner};
+pub use restore::Present;
 pub use verify::{Batch, Confirmed, Remote, Verified};
 
 use alloc::vec::Vec;

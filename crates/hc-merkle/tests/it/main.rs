@@ -10,6 +10,7 @@ mod manifest_vectors;
 mod plan;
 mod proof_file;
 mod reorgs;
+mod restore;
 mod signature_vectors;
 mod sources;
 mod store;
