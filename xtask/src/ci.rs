@@ -55,3 +55,11 @@ pub(crate) fn all() -> anyhow::Result<()> {
     }
     fuzz::check()
 }
+
+/// Many more seeds of the simulation than every test run has.
+pub(crate) fn simulate(from: u64, seeds: u64) -> anyhow::Result<()> {
+    let end = from.saturating_add(seeds);
+    let mut command = cargo(&["test", "--release", "-p", "hypercore", "--all-features"]);
+    command.args(["--test", "sim", "--", "--nocapture"]);
+    run(command.env("HC_SIM_SEEDS", format!("{from}..{end}")))
+}

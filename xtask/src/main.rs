@@ -67,6 +67,15 @@ enum Chore {
         #[arg(long, default_value_t = 1024)]
         mebibytes: u64,
     },
+    /// Runs the simulated worlds of a range of seeds, in release mode: see crates/hypercore/tests/sim.
+    Simulate {
+        /// The first seed.
+        #[arg(long, default_value_t = 2_000)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 1_000_000)]
+        seeds: u64,
+    },
     /// Makes the golden vectors again with the reference and compares them with the committed ones.
     Vectors,
 }
@@ -81,6 +90,7 @@ fn main() -> ExitCode {
         Chore::Bench { rest } => bench::run(&rest),
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
         Chore::MainJob { mebibytes } => main_job::measure(mebibytes),
+        Chore::Simulate { from, seeds } => ci::simulate(from, seeds),
         Chore::Vectors => vectors::check(),
     };
     match done {

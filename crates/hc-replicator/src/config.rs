@@ -12,10 +12,16 @@ pub struct Config {
     pub eager_upgrade: bool,
     /// How many requests may be under way to one peer.
     pub window: Window,
+    /// Fetch the newest block together with each longer tree.
+    pub latest_block: bool,
     /// Blocks that were not asked for.
     pub push: PushPolicy,
+    /// What peers are asked for.
+    pub pull: PullPolicy,
+    /// Answer what peers ask for.
+    pub uploads: bool,
     /// How long peers are still told that we download after nobody wants anything any more. A random
-    /// part of the same length is added, so that many logs do not end at once.
+    /// part of the same length is added, so that many logs do not end at once. Zero for not at all.
     pub linger: Duration,
     /// How long one peer may take to answer an upgrade before another is asked.
     pub upgrade_patience: Duration,
@@ -29,7 +35,10 @@ impl Config {
             seed,
             eager_upgrade: true,
             window: Window::DEFAULT,
+            latest_block: false,
             push: PushPolicy::Refuse,
+            pull: PullPolicy::All,
+            uploads: true,
             linger: Duration::from_secs(20),
             upgrade_patience: Duration::from_secs(5),
         }
@@ -76,4 +85,16 @@ pub enum PushPolicy {
     Refuse,
     /// Taken where they are new. Peers are told so while our side is active.
     Accept,
+}
+
+/// What peers are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    /// Whatever is wanted.
+    #[default]
+    All,
+    /// What is [demanded by force](crate::Demand::Forced) alone: the rest is left to those who push.
+    Forced,
+    /// Nothing, and they are told so.
+    Nothing,
 }

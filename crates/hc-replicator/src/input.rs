@@ -9,9 +9,11 @@ use hc_merkle::proof::Proof;
 use hc_merkle::{BlockIndex, Length};
 use hc_protocol::message::Message;
 
+use crate::config::Config;
 use crate::error::Rejection;
 use crate::id::{DemandId, PeerId, Ticket};
 use crate::local::LocalView;
+use crate::policy::PeerPolicy;
 
 /// One event. After each, drain [`poll_output`](crate::Replicator::poll_output).
 #[derive(Debug, Clone)]
@@ -91,6 +93,24 @@ pub enum Input {
         /// It does.
         finding: bool,
     },
+    /// The machine is to behave otherwise from now on. Its seed stays what it was.
+    Configured {
+        /// How.
+        config: Config,
+    },
+    /// The machine is to behave otherwise toward one peer from now on.
+    Policy {
+        /// Who.
+        peer: PeerId,
+        /// How.
+        policy: PeerPolicy,
+    },
+    /// Sends a block to all peers that take what they did not ask for, lack it, and can tie it to their
+    /// tree by what is sent along.
+    Push {
+        /// Which. Nothing happens for one that is not here.
+        index: BlockIndex,
+    },
     /// Sends a message of an extension.
     Extend {
         /// To whom.
@@ -108,13 +128,24 @@ pub enum Input {
 pub struct PeerInfo {
     /// The remote can answer seeks.
     pub seeks: bool,
+    /// What is done with and for it.
+    pub policy: PeerPolicy,
 }
 
 impl PeerInfo {
     /// From what the channel's handshake said.
     #[must_use]
-    pub const fn new(seeks: bool) -> Self {
-        Self { seeks }
+    pub fn new(seeks: bool) -> Self {
+        Self {
+            seeks,
+            policy: PeerPolicy::default(),
+        }
+    }
+
+    /// With another policy than the default one.
+    #[must_use]
+    pub fn with_policy(self, policy: PeerPolicy) -> Self {
+        Self { policy, ..self }
     }
 }
 
@@ -125,6 +156,8 @@ pub enum Demand {
     /// One block, as soon as possible. Ends with [`Outcome::Available`](crate::Outcome::Available) or,
     /// if the log was cut below it after it was there, [`Outcome::Gone`](crate::Outcome::Gone).
     Block(BlockIndex),
+    /// The same, also where [nothing else](crate::PullPolicy::Forced) is asked for.
+    Forced(BlockIndex),
     /// All blocks of a span. Ends with `Available`; never, if the span has no end.
     Span(Span),
     /// All of these blocks. Ends with `Available`.

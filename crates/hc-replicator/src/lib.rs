@@ -55,7 +55,8 @@
 //! # Where things are
 //!
 //! A message goes to one peer (`peer/`): `sync` keeps lengths, `have` and `want` who has what, `data`
-//! takes answers, `lean` orders them, `serve` gives them, `announce` tells what is new, `pace` sizes the window. What peers
+//! takes answers, `lean` orders them, `serve` gives them, `push` does so unasked, `announce` tells what is
+//! new, `pace` sizes the window. What peers
 //! share is in `shared`: the view, the demands (`demand/`), the blocks under way (`flight`). After each
 //! event `machine` settles: it takes back what is not needed, tells peers where we stand, and has
 //! `schedule` find more to ask of those with room, or `hotswap` what others are slow to give.
@@ -78,18 +79,23 @@ mod machine;
 mod output;
 mod path;
 mod peer;
+mod policy;
+mod progress;
 mod publish;
 mod rng;
 mod schedule;
 mod shared;
 mod stats;
 mod timer;
+mod tune;
 
-pub use config::{Config, PushPolicy, Window};
+pub use config::{Config, PullPolicy, PushPolicy, Window};
 pub use error::{Fault, Limited, Rejection};
 pub use id::{DemandId, PeerId, Ticket};
 pub use input::{Demand, Input, Order, PeerInfo, Published, Reply, Span};
 pub use local::{LocalView, ManifestState};
 pub use machine::Replicator;
 pub use output::{Effect, Hangup, Notice, Outcome, Output};
+pub use policy::PeerPolicy;
+pub use progress::PeerState;
 pub use stats::{Counts, Stats};

@@ -13,6 +13,13 @@ pub const PROVING: usize = 32;
 /// Invalid requests at which a peer is hung up. As the reference has it.
 pub const INVALID_REQUESTS: u32 = 64;
 
+/// Blocks pushed by one peer that are being checked. More are dropped.
+pub const PUSHES: usize = 512;
+
+/// Pushed blocks that do not hold at which a peer is hung up. Fewer may be nobody's fault: what a push
+/// builds on may have been lost.
+pub const PUSH_REJECTIONS: u32 = 32;
+
 /// Refusals of one kind at which a peer is asked for nothing more. As the reference has it.
 pub const REFUSALS: u32 = 32;
 

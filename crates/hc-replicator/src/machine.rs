@@ -7,14 +7,15 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
+use hc_merkle::Length;
 use hc_protocol::Time;
 use hc_protocol::message::{Cancel, Extension, Message, Sync};
 
-use crate::config::Config;
+use crate::config::{Config, PushPolicy};
 use crate::id::{DemandId, PeerId, Ticket};
 use crate::input::{Demand, Input, PeerInfo, Reply};
 use crate::local::LocalView;
-use crate::output::{Hangup, Notice, Output};
+use crate::output::{Notice, Output};
 use crate::peer::{Applying, Peer, Task};
 use crate::shared::Shared;
 use crate::stats::Stats;
@@ -56,6 +57,13 @@ impl Replicator {
         }
     }
 
+    /// The same, where peers were known to have so many blocks from the first one on before.
+    #[must_use]
+    pub fn with_remote_contiguous(mut self, length: Length) -> Self {
+        self.shared.remote_contiguous = length;
+        self
+    }
+
     /// Takes in one event. `now` must not be earlier than in the call before.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.shared.now = self.shared.now.max(now);
@@ -77,6 +85,9 @@ impl Replicator {
             Input::Elapsed => self.elapse(),
             Input::Activity { active } => self.set_active(active),
             Input::FindingPeers { finding } => self.finding = finding,
+            Input::Configured { config } => self.configure(config),
+            Input::Policy { peer, policy } => self.set_policy(peer, policy),
+            Input::Push { index } => self.push(index),
             Input::Extend {
                 peer,
                 name,
@@ -96,6 +107,12 @@ impl Replicator {
     #[must_use]
     pub fn view(&self) -> &LocalView {
         &self.shared.view
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// What happened so far, with all peers.
@@ -229,6 +246,7 @@ impl Replicator {
         };
         match peer.tasks.remove(&ticket) {
             Some(Task::Prove { request, turn }) => peer.on_proven(shared, (request, turn), reply),
+            Some(Task::Push) => peer.on_push_proven(shared, reply),
             Some(Task::CheckUpgrade { fork, length }) => {
                 let can = reply == Reply::Upgradeable(true);
                 peer.on_upgrade_checked(shared, fork, length, can);
@@ -267,9 +285,15 @@ impl Replicator {
 
     fn set_active(&mut self, active: bool) {
         let shared = &mut self.shared;
+        if shared.interested != active && shared.config.push == PushPolicy::Accept {
+            shared.sync_due.extend(self.peers.keys());
+        }
+        shared.interested = active;
         if active {
             shared.timers.unset(Timer::Linger);
             shared.active = true;
+        } else if shared.config.linger.is_zero() {
+            shared.active = false;
         } else if shared.active {
             let linger = shared.config.linger;
             let bound = u64::try_from(linger.as_millis()).unwrap_or(u64::MAX);
@@ -394,13 +418,9 @@ impl Replicator {
         }
         self.shared.sync_due.extend(self.peers.keys());
         if !downloading {
-            let idle = |peer: &&Peer| peer.remote.is_some_and(|remote| !remote.downloading);
-            let idle = self
-                .peers
-                .values()
-                .filter(idle)
-                .map(|peer| (peer.id, Hangup::Idle));
-            self.shared.hangups.extend(idle);
+            for peer in self.peers.values() {
+                peer.close_if_idle(&mut self.shared);
+            }
         }
     }
 

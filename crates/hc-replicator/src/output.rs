@@ -123,8 +123,8 @@ pub enum Notice {
         index: BlockIndex,
         /// Its size in bytes, as stored.
         bytes: u64,
-        /// Time between request and answer.
-        elapsed: core::time::Duration,
+        /// Time between request and answer; `None` where it was not asked for.
+        elapsed: Option<core::time::Duration>,
     },
     /// A block was sent.
     Uploaded {
@@ -158,7 +158,8 @@ pub enum Notice {
         /// How often it has by now.
         count: u32,
     },
-    /// A peer sent what does not verify; it is hung up.
+    /// A peer sent what does not verify. It is hung up; where it was not asked for, only if that happens
+    /// again and again.
     InvalidData {
         /// Who.
         peer: PeerId,

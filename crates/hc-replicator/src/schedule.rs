@@ -8,6 +8,7 @@ use hc_merkle::proof::{BlockRequest, Request as Wanted, UpgradeRequest};
 use hc_merkle::{BlockIndex, Length};
 use hc_protocol::message::Request;
 
+use crate::config::PullPolicy;
 use crate::demand::Order;
 use crate::id::DemandId;
 use crate::inflight::Sent;
@@ -29,18 +30,19 @@ const PASSED_AT_ONCE: u64 = 64;
 /// Asks a peer for all that it can be asked for, and says whether it could take more.
 pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
     shared.stats.looked_at += 1;
-    let asked = peer.remote.is_some_and(|remote| remote.uploading) && !peer.shunned;
+    let pull = shared.config.pull;
+    let asked = peer.remote.is_some_and(|remote| remote.uploading)
+        && peer.policy.downloads
+        && pull != PullPolicy::Nothing
+        && !peer.shunned;
     let mut free = peer.free_window(&shared.config.window);
     if !asked || free == 0 {
         return false;
     }
-    let anything = !shared.demands.is_quiet()
-        || should_upgrade(shared, peer)
-        || wants_manifest_alone(shared, peer);
-    if !anything || peer.exhausted == Some((shared.work, peer.news)) {
+    if !is_anything_wanted(shared, peer) || peer.exhausted == Some((shared.work, peer.news)) {
         return true;
     }
-    if wants_manifest_alone(shared, peer) {
+    if pull == PullPolicy::All && wants_manifest_alone(shared, peer) {
         shared.manifest_from = Some(peer.id);
         request(shared, peer, None, NORMAL, None);
         free -= 1;
@@ -48,6 +50,26 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
     while free > 0 && request_waiting(shared, peer) {
         free -= 1;
     }
+    if pull == PullPolicy::All {
+        free = fill_with_ranges(shared, peer, free);
+    }
+    if free > 0 {
+        want(shared, peer);
+        peer.exhausted = Some((shared.work, peer.news));
+    }
+    free > 0
+}
+
+fn is_anything_wanted(shared: &Shared, peer: &Peer) -> bool {
+    if shared.config.pull != PullPolicy::All {
+        return !shared.demands.waiting(shared.config.pull).is_empty();
+    }
+    !shared.demands.is_quiet() || should_upgrade(shared, peer) || wants_manifest_alone(shared, peer)
+}
+
+/// Asks for what nobody waits for: blocks of ranges, then a longer tree. Gives back how many requests
+/// there is still room for.
+fn fill_with_ranges(shared: &mut Shared, peer: &mut Peer, mut free: usize) -> usize {
     let mut ranges = shared.demands.ranges_in_turn(RANGES_PER_PASS);
     while free > 0 && !ranges.is_empty() {
         ranges.retain(|id| {
@@ -61,11 +83,7 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
         free -= 1;
         request_upgrade(shared, peer, block);
     }
-    if free > 0 {
-        want(shared, peer);
-        peer.exhausted = Some((shared.work, peer.news));
-    }
-    free > 0
+    free
 }
 
 /// The manifest comes with the first upgrade; from a peer without blocks it is asked for by itself.
@@ -84,7 +102,7 @@ fn should_upgrade(shared: &Shared, peer: &Peer) -> bool {
 }
 
 fn request_waiting(shared: &mut Shared, peer: &mut Peer) -> bool {
-    let waiting = shared.demands.waiting();
+    let waiting = shared.demands.waiting(shared.config.pull);
     if waiting.is_empty() {
         return false;
     }
@@ -146,7 +164,9 @@ fn request_from_range(shared: &mut Shared, peer: &mut Peer, id: DemandId) -> boo
 /// A range without an end wants the newest block: it comes with the tree that spans it.
 fn last_block(shared: &Shared, peer: &Peer) -> Option<(u64, u64)> {
     let index = peer.length(shared)?.checked_sub(1)?;
-    let wanted = shared.demands.follows() && peer.blocks.get(index) && !shared.taken.get(index);
+    let wanted = (shared.demands.follows() || shared.config.latest_block)
+        && peer.blocks.get(index)
+        && !shared.taken.get(index);
     wanted.then_some((index, NORMAL))
 }
 
@@ -281,7 +301,7 @@ fn want(shared: &mut Shared, peer: &mut Peer) {
     let mut at = 0;
     while let Some(index) = shared
         .demands
-        .waiting()
+        .waiting(shared.config.pull)
         .first_difference(&peer.blocks, at..theirs)
     {
         at = next_window(index);
@@ -292,6 +312,9 @@ fn want(shared: &mut Shared, peer: &mut Peer) {
         if asked >= WANTS_PER_PASS {
             return;
         }
+    }
+    if shared.config.pull != PullPolicy::All {
+        return;
     }
     let end = theirs.min(shared.view.length.get());
     for id in shared.demands.ranges_in_turn(RANGES_PER_PASS) {

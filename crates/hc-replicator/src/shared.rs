@@ -9,7 +9,7 @@ use hc_merkle::Length;
 use hc_protocol::Time;
 use hc_protocol::message::{Message, RequestId};
 
-use crate::config::Config;
+use crate::config::{Config, PullPolicy};
 use crate::demand::{Demands, Ended};
 use crate::flight::Flights;
 use crate::id::{DemandId, PeerId, Ticket};
@@ -47,7 +47,9 @@ pub(crate) struct Shared {
     pub(crate) untied: BTreeMap<u64, Tie>,
     /// Requests under way to all peers.
     pub(crate) under_way: usize,
-    /// Somebody on our side is, or was until a moment ago, interested.
+    /// Somebody on our side is interested.
+    pub(crate) interested: bool,
+    /// Somebody is, or was until a moment ago.
     pub(crate) active: bool,
     /// Counts what may give any peer something new to be asked for.
     pub(crate) work: u64,
@@ -85,6 +87,7 @@ impl Shared {
             manifest_from: None,
             untied: BTreeMap::new(),
             under_way: 0,
+            interested: false,
             active: false,
             work: 0,
             version: 0,
@@ -104,7 +107,7 @@ impl Shared {
 
     /// We take blocks, or wait for some.
     pub(crate) fn downloading(&self) -> bool {
-        self.active || self.under_way > 0
+        (self.active && self.config.pull != PullPolicy::Nothing) || self.under_way > 0
     }
 
     /// Peers can ask us for the manifest.

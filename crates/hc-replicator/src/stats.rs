@@ -63,6 +63,10 @@ pub struct Stats {
     pub blocks_uploaded: u64,
     /// Their bytes.
     pub bytes_uploaded: u64,
+    /// Blocks sent without being asked for, as far as they were new to the peer.
+    pub pushed: u64,
+    /// Blocks that were taken without being asked for.
+    pub pushes_taken: u64,
     /// Requests for a block that another peer had been asked for.
     pub hotswaps: u64,
     /// Answers that did not verify.

@@ -1,7 +1,7 @@
 //! What the tests of this workspace share: a JavaScript peer under remote control, blocks that both
-//! sides can make from their index, and the bodies of the fuzz targets.
+//! sides can make from their index, the bodies of the fuzz targets, and a world in virtual time.
 //!
-//! Only the fuzz bodies (feature `fuzz`) know the crates that they help to test.
+//! Only the fuzz bodies (feature `fuzz`) and the world (feature `sim`) know crates that they help to test.
 
 // Failing loudly is what a test kit is for.
 #![allow(clippy::print_stderr)]
@@ -10,6 +10,8 @@
 pub mod fuzz;
 pub mod pattern;
 pub mod reference;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use pattern::Pattern;
 pub use reference::{Reference, Version};

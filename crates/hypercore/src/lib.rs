@@ -88,7 +88,7 @@
 //! on it; with the last handle it closes the log: connections let it go, and its store is closed.
 //!
 //! # Runtimes and features
-//! All that is asked of a runtime is the time and a thread that may block: [`rt::Runtime`].
+//! All that is asked of a runtime is the time, randomness and a thread that may block: [`rt::Runtime`].
 //!
 //! | feature | what it adds |
 //! | --- | --- |

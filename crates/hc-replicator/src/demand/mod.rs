@@ -9,6 +9,7 @@ use core::ops::{Bound, Range as Span};
 use hc_bitfield::Bitfield;
 use hc_merkle::{Fork, Length};
 
+use crate::config::PullPolicy;
 use crate::id::DemandId;
 use crate::input::Demand;
 use crate::local::LocalView;
@@ -26,6 +27,8 @@ pub(crate) struct Demands {
     blocks: BTreeMap<u64, Vec<Waiter>>,
     /// Blocks that somebody waits for and that are not under way.
     waiting: Bitfield,
+    /// Those of them that somebody demands by force.
+    forced: Bitfield,
     ranges: BTreeMap<DemandId, RangeDemand>,
     /// Every range by the first block that it lacks.
     lacking: BTreeSet<(u64, DemandId)>,
@@ -49,6 +52,8 @@ struct Waiter {
     id: DemandId,
     /// The log spanned the block when it was asked for.
     existed: bool,
+    /// It is asked for even where little else is.
+    forced: bool,
 }
 
 impl Demands {
@@ -60,19 +65,21 @@ impl Demands {
         view: &LocalView,
         under_way: impl Fn(u64) -> bool,
     ) -> Option<Ended> {
+        let forced = matches!(what, Demand::Forced(_));
         let kind = match what {
-            Demand::Block(index) => {
+            Demand::Block(index) | Demand::Forced(index) => {
                 let index = index.get();
                 if view.blocks.get(index) {
                     return Some((id, Outcome::Available));
                 }
-                let existed = index < view.length.get();
-                self.blocks
-                    .entry(index)
-                    .or_default()
-                    .push(Waiter { id, existed });
+                let waiter = Waiter {
+                    id,
+                    existed: index < view.length.get(),
+                    forced,
+                };
+                self.blocks.entry(index).or_default().push(waiter);
                 if !under_way(index) {
-                    self.waiting.set(index);
+                    self.wait_for(index);
                 }
                 Kind::Block(index)
             }
@@ -115,10 +122,13 @@ impl Demands {
                 let waiters = self.blocks.get_mut(&index)?;
                 waiters.retain(|waiter| waiter.id != id);
                 if !waiters.is_empty() {
+                    if !waiters.iter().any(|waiter| waiter.forced) {
+                        self.forced.unset(index);
+                    }
                     return None;
                 }
                 self.blocks.remove(&index);
-                self.waiting.unset(index);
+                self.started(index);
                 Some(index)
             }
             Kind::Range => {
@@ -147,7 +157,7 @@ impl Demands {
             .map(|(index, _)| *index)
             .collect();
         for index in blocks.into_iter().filter(|index| view.blocks.get(*index)) {
-            self.waiting.unset(index);
+            self.started(index);
             for waiter in self.blocks.remove(&index).unwrap_or_default() {
                 self.kinds.remove(&waiter.id);
                 ended.push((waiter.id, Outcome::Available));
@@ -213,7 +223,7 @@ impl Demands {
             });
             if waiters.is_empty() {
                 self.blocks.remove(&index);
-                self.waiting.unset(index);
+                self.started(index);
             }
         }
     }
@@ -242,18 +252,30 @@ impl Demands {
     /// A block is under way.
     pub(crate) fn started(&mut self, index: u64) {
         self.waiting.unset(index);
+        self.forced.unset(index);
     }
 
     /// A block is under way no longer, and has not come.
     pub(crate) fn stopped(&mut self, index: u64) {
         if self.blocks.contains_key(&index) {
-            self.waiting.set(index);
+            self.wait_for(index);
         }
     }
 
-    /// Blocks that somebody waits for and that are not under way.
-    pub(crate) fn waiting(&self) -> &Bitfield {
-        &self.waiting
+    fn wait_for(&mut self, index: u64) {
+        self.waiting.set(index);
+        let waiters = self.blocks.get(&index);
+        if waiters.is_some_and(|waiters| waiters.iter().any(|waiter| waiter.forced)) {
+            self.forced.set(index);
+        }
+    }
+
+    /// Blocks that somebody waits for, that are not under way, and that may be asked for.
+    pub(crate) fn waiting(&self, pull: PullPolicy) -> &Bitfield {
+        match pull {
+            PullPolicy::All => &self.waiting,
+            PullPolicy::Forced | PullPolicy::Nothing => &self.forced,
+        }
     }
 
     /// One of those who wait for a block.

@@ -3,6 +3,7 @@
 use core::ops::Range as Span;
 
 use hc_bitfield::RangeSet;
+use hc_merkle::Length;
 use hc_protocol::message::Range;
 
 use crate::limits::{BACKLOG_RUNS, LAST_BLOCKS};
@@ -26,6 +27,9 @@ impl Peer {
     /// A log without holes is announced as a whole, once per length. Otherwise only blocks at the end
     /// of the log or in a window that it wants are worth a message.
     pub(crate) fn announce_gained(&mut self, shared: &mut Shared, gained: &Span<u64>) {
+        if !self.uploads(shared) {
+            return;
+        }
         let view = &shared.view;
         let length = view.length.get();
         if view.is_full() {
@@ -48,10 +52,21 @@ impl Peer {
         }
     }
 
+    /// It is given what is here from now on, or not any more.
+    pub(crate) fn switch_uploads(&mut self, shared: &mut Shared) {
+        self.told_full = Length::ZERO;
+        let contiguous = shared.view.contiguous.get();
+        if contiguous > 0 {
+            self.announce_gained(shared, &(0..contiguous));
+        }
+        // What it asked for before is refused now.
+        self.serve(shared);
+    }
+
     /// There are no holes: says so, once per length.
     pub(crate) fn announce_full(&mut self, shared: &mut Shared) {
         let length = shared.view.length;
-        if self.told_full >= length {
+        if self.told_full >= length || !self.uploads(shared) {
             return;
         }
         if self.room {

@@ -5,19 +5,19 @@ use hc_merkle::Length;
 use hc_merkle::proof::Proof;
 use hc_protocol::message::{Data, NoData, NoDataReason};
 
-use crate::config::PushPolicy;
 use crate::error::Fault;
 use crate::inflight::{Answered, Sent};
 use crate::input::Reply;
 use crate::limits::REFUSALS;
 use crate::output::{Hangup, Notice};
+use crate::peer::push::{UNASKED, is_plain};
 use crate::peer::{Applying, Peer};
 use crate::shared::{Shared, Tie};
 
 impl Peer {
     pub(crate) fn on_data(&mut self, shared: &mut Shared, data: Data) {
         let Data { id, proof } = data;
-        if id.0 == 0 {
+        if id == UNASKED {
             self.on_push(shared, proof);
             return;
         }
@@ -67,41 +67,14 @@ impl Peer {
         let task = Applying {
             block: block.map(|(index, _)| index),
             bytes: block.map_or(0, |(_, bytes)| bytes),
-            asked: sent.block.is_some(),
+            asked: true,
             leans_on: sent.leans_on,
             upgrade: proof.upgrade.is_some(),
-            elapsed: shared.now.since(sent.at),
+            elapsed: Some(shared.now.since(sent.at)),
         };
         self.applying += 1;
         shared.under_way += 1;
         self.check(shared, task, proof);
-    }
-
-    /// Blocks that were not asked for, or the proof of a conflict. Neither is a fault.
-    fn on_push(&mut self, shared: &mut Shared, proof: Proof) {
-        let block = proof.block.as_ref().map(|block| block.index.get());
-        let block = block.filter(|index| !shared.taken.get(*index));
-        let ties =
-            proof.upgrade.is_some() || block.is_some_and(|index| index < shared.view.length.get());
-        let takes = shared.config.push == PushPolicy::Accept
-            && shared.active
-            && proof.fork == shared.view.fork
-            && ties
-            && is_plain(&proof)
-            && self.free_window(&shared.config.window) > 0;
-        if let Some(index) = block.filter(|_| takes) {
-            shared.taken.set(index);
-            shared.demands.started(index);
-            let sent = Sent {
-                fork: proof.fork,
-                block: None,
-                leans_on: None,
-                upgrade: None,
-                at: shared.now,
-                filled: false,
-            };
-            self.apply(shared, proof, &sent, false);
-        }
     }
 
     pub(crate) fn on_no_data(&mut self, shared: &mut Shared, refusal: NoData) {
@@ -136,16 +109,21 @@ impl Peer {
     pub(crate) fn on_applied(&mut self, shared: &mut Shared, task: &Applying, reply: &Reply) {
         self.applying -= 1;
         shared.under_way -= 1;
-        if task.upgrade {
+        if task.upgrade && task.asked {
             self.end_upgrade(shared);
         }
         self.has_room(shared);
+        if !task.asked {
+            self.on_push_checked(shared, reply);
+        }
         match reply {
             Reply::Applied => self.stored(shared, task),
             Reply::Rejected(rejection) => {
                 shared.stats.invalid_data += 1;
                 self.stats.invalid_data += 1;
-                self.fault(shared, Fault::BadData(*rejection));
+                if task.asked {
+                    self.fault(shared, Fault::BadData(*rejection));
+                }
             }
             Reply::Stale => self.untied(shared, task),
             _ => {
@@ -166,7 +144,7 @@ impl Peer {
             return;
         }
         self.coming.failed(index);
-        // Of what was only pushed nothing is remembered: a remote can push blocks without end.
+        // Of what was pushed nothing is remembered: a remote can push blocks without end.
         if task.upgrade || !task.asked {
             return;
         }
@@ -255,9 +233,4 @@ fn is_asked_for(sent: &Sent, proof: &Proof) -> bool {
         .is_none_or(|block| sent.block == Some(block.index.get()))
         && (proof.upgrade.is_none() || sent.upgrade.is_some())
         && is_plain(proof)
-}
-
-/// Whether an answer has only what is ever asked for.
-fn is_plain(proof: &Proof) -> bool {
-    proof.hash.is_none() && proof.seek.is_none()
 }

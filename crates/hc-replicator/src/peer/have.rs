@@ -11,6 +11,9 @@ impl Peer {
     /// It has, or no longer has, a run of blocks. What goes over the bounds of a set is not remembered:
     /// nothing breaks, it is only not asked for those.
     pub(crate) fn on_range(&mut self, shared: &mut Shared, range: Range) {
+        if !range.drop && !self.may_remember() {
+            return;
+        }
         if self
             .blocks
             .receive_range(range.start, range.length, !range.drop)
@@ -27,6 +30,9 @@ impl Peer {
 
     /// It has exactly these blocks of a window.
     pub(crate) fn on_bitfield(&mut self, shared: &mut Shared, bitfield: &Bitfield) {
+        if !self.may_remember() {
+            return;
+        }
         if self
             .blocks
             .receive_words(bitfield.start, &bitfield.words)
@@ -34,6 +40,11 @@ impl Peer {
         {
             self.has_news(shared);
         }
+    }
+
+    /// What it says it has takes less memory than it may.
+    fn may_remember(&self) -> bool {
+        self.blocks.memory() < self.policy.memory
     }
 
     fn hint(&mut self, shared: &mut Shared, contiguous: u64) {

@@ -6,6 +6,7 @@ mod data;
 pub(crate) mod have;
 mod lean;
 mod pace;
+mod push;
 pub(crate) mod serve;
 pub(crate) mod sync;
 pub(crate) mod want;
@@ -22,12 +23,15 @@ use crate::config::{Config, Window};
 use crate::id::{DemandId, PeerId, Ticket};
 use crate::inflight::Requests;
 use crate::input::PeerInfo;
+use crate::output::Hangup;
+use crate::policy::PeerPolicy;
 use crate::shared::Shared;
 use crate::stats::Stats;
 
 use announce::Backlog;
 use lean::Coming;
 use pace::Pace;
+use push::Pushing;
 use serve::Serving;
 use want::Asking;
 
@@ -35,6 +39,8 @@ use want::Asking;
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) info: PeerInfo,
+    /// What is done with and for it.
+    pub(crate) policy: PeerPolicy,
     /// What it last said of itself.
     pub(crate) remote: Option<Sync>,
     /// What we last said of ourselves.
@@ -56,6 +62,7 @@ pub(crate) struct Peer {
     pub(crate) wanted_for: BTreeMap<DemandId, BTreeSet<u64>>,
     pub(crate) asking: Asking,
     pub(crate) serving: Serving,
+    pub(crate) pushing: Pushing,
     pub(crate) backlog: Backlog,
     /// The length for which it was told that all blocks are here.
     pub(crate) told_full: Length,
@@ -90,6 +97,7 @@ pub(crate) enum Reach {
 #[derive(Debug)]
 pub(crate) enum Task {
     Prove { request: RequestId, turn: u64 },
+    Push,
     CheckUpgrade { fork: Fork, length: Length },
     Apply(Applying),
 }
@@ -99,18 +107,20 @@ pub(crate) enum Task {
 pub(crate) struct Applying {
     pub(crate) block: Option<u64>,
     pub(crate) bytes: u64,
-    /// The block was asked for.
+    /// It was asked for, and not pushed.
     pub(crate) asked: bool,
     /// Block of another answer without which this one ties to nothing.
     pub(crate) leans_on: Option<u64>,
     pub(crate) upgrade: bool,
-    pub(crate) elapsed: Duration,
+    /// Time between request and answer.
+    pub(crate) elapsed: Option<Duration>,
 }
 
 impl Peer {
     pub(crate) fn new(id: PeerId, info: PeerInfo, config: &Config) -> Self {
         Self {
             id,
+            policy: info.policy,
             info,
             remote: None,
             told: None,
@@ -124,6 +134,7 @@ impl Peer {
             wanted_for: BTreeMap::new(),
             asking: Asking::default(),
             serving: Serving::default(),
+            pushing: Pushing::default(),
             backlog: Backlog::default(),
             told_full: Length::ZERO,
             requests: Requests::default(),
@@ -183,6 +194,34 @@ impl Peer {
             Length::ZERO
         };
         at_its_length.max(before).min(remote.length).get()
+    }
+
+    /// What it asks for is answered.
+    pub(crate) fn uploads(&self, shared: &Shared) -> bool {
+        self.policy.uploads && shared.config.uploads
+    }
+
+    /// We take blocks of its, or wait for some.
+    pub(crate) fn downloads(&self, shared: &Shared) -> bool {
+        self.policy.downloads && shared.downloading()
+    }
+
+    /// Where neither side wants anything, the channel goes.
+    pub(crate) fn close_if_idle(&self, shared: &mut Shared) {
+        let idle = self.remote.is_some_and(|remote| !remote.downloading);
+        if idle && !self.downloads(shared) {
+            shared.hang_up(self.id, Hangup::Idle);
+        }
+    }
+
+    /// Takes back all that it was asked for; others may be asked.
+    pub(crate) fn take_back_requests(&self, shared: &mut Shared) {
+        for (request, sent) in self.requests.iter() {
+            shared.cancels.push((self.id, request));
+            if let Some(index) = sent.block {
+                shared.release(index, self.id);
+            }
+        }
     }
 
     /// It may take one request more.

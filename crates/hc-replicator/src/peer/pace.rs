@@ -34,7 +34,7 @@ impl Pace {
             .bytes
             .checked_div(self.block_bytes)
             .unwrap_or(u64::MAX);
-        let size = u64::from(self.size)
+        let size = u64::from(self.size.min(window.max))
             .min(by_bytes)
             .max(u64::from(window.min));
         usize::try_from(size).unwrap_or(usize::MAX)

@@ -132,6 +132,13 @@ impl Peer {
             self.invalid_request(shared, place);
             return;
         }
+        if !self.uploads(shared) {
+            self.refuse(shared, place, NoDataReason::NotAvailable);
+            return;
+        }
+        if self.remote.is_some_and(|remote| remote.allow_push) {
+            want.upgrade = want.upgrade.map(|asked| self.after_pushes(shared, asked));
+        }
         let view = &shared.view;
         want.manifest &= shared.gives_manifest();
         let here = want
@@ -177,19 +184,23 @@ impl Peer {
         if self.serving.close(place).is_none() {
             return;
         }
-        if let Some(block) = &proof.block {
-            let (index, bytes) = (block.index, block.value.len() as u64);
-            for stats in [&mut shared.stats, &mut self.stats] {
-                stats.blocks_uploaded += 1;
-                stats.bytes_uploaded += bytes;
-            }
-            shared.notify(Notice::Uploaded {
-                peer: self.id,
-                index,
-                bytes,
-            });
-        }
+        self.count_upload(shared, &proof);
         shared.send(self, Data { id: place.0, proof });
+    }
+
+    /// A proof is sent.
+    pub(crate) fn count_upload(&mut self, shared: &mut Shared, proof: &Proof) {
+        let Some(block) = &proof.block else { return };
+        let (index, bytes) = (block.index, block.value.len() as u64);
+        for stats in [&mut shared.stats, &mut self.stats] {
+            stats.blocks_uploaded += 1;
+            stats.bytes_uploaded += bytes;
+        }
+        shared.notify(Notice::Uploaded {
+            peer: self.id,
+            index,
+            bytes,
+        });
     }
 
     fn refuse(&mut self, shared: &mut Shared, place: Place, reason: NoDataReason) {

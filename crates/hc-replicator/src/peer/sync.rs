@@ -4,7 +4,7 @@
 use hc_merkle::{Fork, Length};
 use hc_protocol::message::Sync;
 
-use crate::config::PushPolicy;
+use crate::config::PullPolicy;
 use crate::output::{Effect, Hangup, Notice};
 use crate::path;
 use crate::peer::{Peer, Reach, Task};
@@ -14,7 +14,7 @@ impl Peer {
     /// It said where it stands.
     pub(crate) fn on_sync(&mut self, shared: &mut Shared, sync: Sync) {
         let before = self.remote.replace(sync);
-        if !sync.downloading && !shared.downloading() {
+        if !sync.downloading && !self.downloads(shared) {
             shared.hang_up(self.id, Hangup::Idle);
             return;
         }
@@ -106,10 +106,10 @@ impl Peer {
             length: view.length,
             remote_length: Length::new(length.unwrap_or(0)),
             can_upgrade: can_upgrade && (self.remote.is_none() || length.is_some()),
-            uploading: true,
-            downloading: shared.downloading(),
+            uploading: self.uploads(shared),
+            downloading: self.downloads(shared),
             has_manifest: shared.gives_manifest(),
-            allow_push: shared.config.push == PushPolicy::Accept && shared.active,
+            allow_push: shared.takes_pushes() && self.policy.downloads,
         };
         let worth = self.told.is_none_or(|told| {
             let ahead = length.is_some_and(|length| length < view.length.get());
@@ -142,7 +142,7 @@ impl Peer {
 
     /// Whether it can give us a longer log right now, going by what it said.
     pub(crate) fn can_upgrade_us(&self, shared: &Shared) -> bool {
-        self.is_adoptable(shared) || self.can_grow_us(shared)
+        self.policy.downloads && (self.is_adoptable(shared) || self.can_grow_us(shared))
     }
 
     fn can_grow_us(&self, shared: &Shared) -> bool {
@@ -158,7 +158,8 @@ impl Peer {
 
     /// Whether it may yet be able to give us a longer log: what an update waits for.
     pub(crate) fn may_upgrade_us(&self, shared: &Shared) -> bool {
-        if self.shunned || self.dawdled {
+        let asked = self.policy.downloads && shared.config.pull == PullPolicy::All;
+        if !asked || self.shunned || self.dawdled {
             return false;
         }
         let Some(remote) = &self.remote else {

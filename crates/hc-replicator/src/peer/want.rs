@@ -97,7 +97,7 @@ impl Peer {
     }
 
     fn answer_want(&mut self, shared: &mut Shared, window: Window) {
-        if self.was_answered(shared, window) {
+        if !self.uploads(shared) || self.was_answered(shared, window) {
             return;
         }
         let Window { start, any, .. } = window;

@@ -3,6 +3,7 @@
 
 mod announce;
 mod download;
+mod economy;
 mod forks;
 mod large;
 mod lean;
@@ -10,6 +11,9 @@ mod log;
 mod model;
 mod pair;
 mod peers;
+mod policy;
+mod push;
+mod ranges;
 mod script;
 mod serve;
 mod world;

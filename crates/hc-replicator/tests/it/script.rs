@@ -27,6 +27,21 @@ pub(crate) struct Script {
     demands: u64,
 }
 
+/// All blocks up to there.
+fn has(length: u64) -> Range {
+    Range {
+        drop: false,
+        start: 0,
+        length,
+    }
+}
+
+/// A config with something changed.
+pub(crate) fn tuned(mut config: Config, tune: impl FnOnce(&mut Config)) -> Config {
+    tune(&mut config);
+    config
+}
+
 pub(crate) fn sync(length: u64, remote_length: u64) -> Sync {
     Sync {
         fork: Fork::ZERO,
@@ -106,11 +121,7 @@ impl Script {
         let mut script = Self::new(length, blocks);
         script.open(PEER);
         script.receive(Message::Sync(sync(theirs, length)));
-        script.receive(Message::Range(Range {
-            drop: false,
-            start: 0,
-            length: theirs,
-        }));
+        script.receive(Message::Range(has(theirs)));
         script
     }
 
@@ -156,6 +167,13 @@ impl Script {
     pub(crate) fn elapse(&mut self, time: Duration) -> Vec<Output> {
         self.now = self.now.after(time);
         self.input(Input::Elapsed)
+    }
+
+    /// The log has grown, with all its blocks.
+    pub(crate) fn grow(&mut self, count: u64) -> Vec<Output> {
+        let length = self.view.length.get();
+        self.view.length = Length::new(length + count);
+        self.publish(length..length + count)
     }
 
     /// Blocks have come.
@@ -310,14 +328,7 @@ fn bad_data_costs_the_channel_and_is_asked_of_another() {
     let other = PeerId(2);
     script.open(other);
     script.receive_from(other, Message::Sync(sync(10, 10)));
-    script.receive_from(
-        other,
-        Message::Range(Range {
-            drop: false,
-            start: 0,
-            length: 10,
-        }),
-    );
+    script.receive_from(other, Message::Range(has(10)));
     let outputs = script.receive(Message::Data(Data {
         id,
         proof: block_proof(3),
@@ -449,11 +460,7 @@ fn a_peer_that_does_not_upload_is_not_asked() {
         uploading: false,
         ..sync(10, 10)
     }));
-    script.receive(Message::Range(Range {
-        drop: false,
-        start: 0,
-        length: 10,
-    }));
+    script.receive(Message::Range(has(10)));
     assert_eq!(requests(&script.demand(Demand::Block(index(3))).1), []);
 }
 
@@ -535,14 +542,7 @@ fn of_two_answers_for_a_block_the_second_is_not_checked_while_the_first_is() {
     let other = PeerId(2);
     script.open(other);
     script.receive_from(other, Message::Sync(sync(10, 10)));
-    script.receive_from(
-        other,
-        Message::Range(Range {
-            drop: false,
-            start: 0,
-            length: 10,
-        }),
-    );
+    script.receive_from(other, Message::Range(has(10)));
     let (_, outputs) = script.demand(Demand::Block(index(3)));
     let first = requests(&outputs)[0].id;
     // the other is idle, and takes over

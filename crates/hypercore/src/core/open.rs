@@ -149,8 +149,8 @@ impl Opening {
             durability: self.durability,
             lane: Arc::new(Lane::default()),
             epoch: runtime.now(),
+            swarm: Mutex::new(Swarm::new(random_seed(&*runtime)?, &view)),
             runtime,
-            swarm: Mutex::new(Swarm::new(random_seed()?, &view)),
             apply: ApplyQueue::default(),
             fault: OnceLock::new(),
             view: ViewCell::new(view),
@@ -185,7 +185,7 @@ impl Opening {
             });
         }
         if named.is_none() {
-            self.identity.key_pair = Some(random_key_pair()?);
+            self.identity.key_pair = Some(random_key_pair(&*self.runtime)?);
             named = self.identity.resolve()?;
         }
         let named = named.ok_or(OpenError::Missing { key: None })?;
@@ -301,14 +301,18 @@ fn check_signs(authority: &Authority, public_key: PublicKey) -> Result<(), OpenE
     })
 }
 
-fn random_seed() -> Result<u64, OpenError> {
+fn random_seed(runtime: &dyn Runtime) -> Result<u64, OpenError> {
     let mut seed = [0; 8];
-    getrandom::getrandom(&mut seed).map_err(OpenError::Randomness)?;
+    runtime
+        .fill_random(&mut seed)
+        .map_err(OpenError::Randomness)?;
     Ok(u64::from_le_bytes(seed))
 }
 
-fn random_key_pair() -> Result<KeyPair, OpenError> {
+fn random_key_pair(runtime: &dyn Runtime) -> Result<KeyPair, OpenError> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
-    getrandom::getrandom(&mut *seed).map_err(OpenError::Randomness)?;
+    runtime
+        .fill_random(&mut *seed)
+        .map_err(OpenError::Randomness)?;
     Ok(KeyPair::from_seed(&seed))
 }

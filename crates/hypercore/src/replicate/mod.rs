@@ -227,7 +227,7 @@ impl<S> Replication<S> {
     /// The connection: a future to run.
     pub fn start(self) -> Connection<S> {
         let epoch = self.runtime.now();
-        let link = keys(self.identity).map(|(keys, header)| match self.side {
+        let link = keys(&*self.runtime, self.identity).map(|(keys, header)| match self.side {
             Side::Initiator => Link::initiator(keys, header, self.options, Time::ZERO),
             Side::Responder => Link::responder(keys, header, self.options, Time::ZERO),
         });
@@ -247,20 +247,25 @@ impl<S> Replication<S> {
 }
 
 /// Secrets for one handshake.
-fn keys(identity: Option<[u8; 32]>) -> Result<(Keys, StreamHeader), ReplicateError> {
+fn keys(
+    runtime: &dyn Runtime,
+    identity: Option<[u8; 32]>,
+) -> Result<(Keys, StreamHeader), ReplicateError> {
     let local = match identity {
         Some(seed) => Seed::new(seed),
-        None => Seed::new(random()?),
+        None => Seed::new(random(runtime)?),
     };
     let keys = Keys {
         local: NoiseKeyPair::from_seed(&local),
-        ephemeral: Seed::new(random()?),
+        ephemeral: Seed::new(random(runtime)?),
     };
-    Ok((keys, StreamHeader(random()?)))
+    Ok((keys, StreamHeader(random(runtime)?)))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], ReplicateError> {
+fn random<const N: usize>(runtime: &dyn Runtime) -> Result<[u8; N], ReplicateError> {
     let mut bytes = [0; N];
-    getrandom::getrandom(&mut bytes).map_err(ReplicateError::Randomness)?;
+    runtime
+        .fill_random(&mut bytes)
+        .map_err(ReplicateError::Randomness)?;
     Ok(bytes)
 }

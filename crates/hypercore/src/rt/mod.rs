@@ -1,7 +1,7 @@
-//! Time and blocking work: all that this crate asks of an executor.
+//! Time, randomness and blocking work: all that this crate asks of an executor.
 //!
 //! Nothing here spawns. A connection is a future that the caller runs wherever they like; what is
-//! left of "a runtime" is a value with three methods, given to the builder.
+//! left of "a runtime" is a value with four methods, given to the builder.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +25,10 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A job for a thread that may block.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// Where time comes from and where blocking work goes.
+/// Whether randomness could be had.
+pub type Random = Result<(), getrandom::Error>;
+
+/// Where time and randomness come from, and where blocking work goes.
 ///
 /// Work that the operating system serves from memory never goes through [`unblock`](Self::unblock):
 /// waking another thread costs more than the work. Only what really waits for a disk does.
@@ -39,6 +42,15 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs `job` where it may block. Resolves when it has ended; a job that has begun runs to its
     /// end even if the future is dropped.
     fn unblock(&self, job: Job) -> BoxFuture<()>;
+
+    /// Fills `bytes` with what nobody can guess: keys are made of it. From the operating system, unless
+    /// this is a world that has to repeat itself.
+    ///
+    /// # Errors
+    /// Where the operating system has none.
+    fn fill_random(&self, bytes: &mut [u8]) -> Random {
+        getrandom::getrandom(bytes)
+    }
 }
 
 /// Runs `job` where it may block, and gives its answer; `None` if it did not run to its end.

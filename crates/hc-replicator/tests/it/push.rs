@@ -1,0 +1,326 @@
+//! Blocks that nobody asked for: who gets them, who takes them, and when that ends.
+
+use std::time::Duration;
+
+use hc_merkle::proof::{Proof, Request as Wanted, UpgradeRequest};
+use hc_merkle::{BlockIndex, Length};
+use hc_protocol::message::{Data, Message, Request, RequestId, Sync};
+use hc_replicator::{
+    Config, Demand, Effect, Fault, Hangup, Input, Outcome, Output, PullPolicy, PushPolicy,
+    Rejection, Reply, limits,
+};
+
+use crate::log::{Log, index};
+use crate::script::{
+    PEER, Script, block_proof, block_request, effects, hangup, requests, sent, sync, tuned,
+};
+use crate::world::World;
+
+/// A writer, and a reader that takes pushes and asks for nothing by itself.
+fn writer_and_taker() -> World {
+    let writer = Log::writer(1);
+    let reader = writer.reader();
+    World::with(vec![writer, reader], |seed| {
+        tuned(Config::new(seed), |config| {
+            config.pull = if seed == 2 {
+                PullPolicy::Forced
+            } else {
+                PullPolicy::All
+            };
+            config.push = if seed == 2 {
+                PushPolicy::Accept
+            } else {
+                PushPolicy::Refuse
+            };
+        })
+    })
+}
+
+fn push(world: &mut World, at: u64) {
+    let index = index(at);
+    world.input(0, Input::Push { index });
+}
+
+fn append_and_push(world: &mut World) {
+    world.change(0, |log| log.append(1));
+    let last = world.nodes[0].log.length() - 1;
+    push(world, last);
+}
+
+fn asked(world: &World, node: usize) -> usize {
+    world.count(node, |message| matches!(message, Message::Request(_)))
+}
+
+#[test]
+fn what_is_pushed_arrives_without_being_asked_for() {
+    let mut world = writer_and_taker();
+    world.connect(0, 1);
+    world.run();
+    // without waiting for each other
+    (0..5).for_each(|_| append_and_push(&mut world));
+    world.run();
+    assert_eq!((0..5).filter(|at| world.nodes[1].log.has(*at)).count(), 5);
+    assert_eq!(asked(&world, 1), 0);
+    assert_eq!(world.nodes[1].log.head, world.nodes[0].log.head);
+    assert_eq!(world.nodes[0].machine.stats().pushed, 5);
+    assert_eq!(world.nodes[1].machine.stats().pushes_taken, 5);
+    assert_eq!(world.nodes[1].machine.stats().invalid_data, 0);
+    // again: it is there
+    push(&mut world, 3);
+    world.run();
+    assert_eq!(world.nodes[0].machine.stats().pushed, 5);
+}
+
+#[test]
+fn what_is_demanded_by_force_is_asked_for_beside_what_is_pushed() {
+    let mut world = writer_and_taker();
+    world.connect(0, 1);
+    world.change(0, |log| log.append(4));
+    world.run();
+    let quiet = world.demand(1, Demand::Block(index(0)));
+    let forced = world.demand(1, Demand::Forced(index(1)));
+    world.demand(1, crate::download::span(0, 10));
+    (0..3).for_each(|_| append_and_push(&mut world));
+    world.run();
+    assert_eq!(world.outcome(1, forced), Some(Outcome::Available));
+    assert_eq!(world.outcome(1, quiet), None);
+    assert_eq!(asked(&world, 1), 1);
+    let held: Vec<u64> = (0..7).filter(|at| world.nodes[1].log.has(*at)).collect();
+    assert_eq!(held, [1, 4, 5, 6]);
+    push(&mut world, 0);
+    world.run();
+    assert_eq!(world.outcome(1, quiet), Some(Outcome::Available));
+    assert_eq!(world.nodes[1].log.head, world.nodes[0].log.head);
+    assert!(world.nodes[1].hangups.is_empty());
+}
+
+#[test]
+fn a_block_that_is_not_there_yet_is_not_pushed_and_comes_later() {
+    let mut world = writer_and_taker();
+    world.connect(0, 1);
+    world.run();
+    append_and_push(&mut world);
+    push(&mut world, 1);
+    world.run();
+    assert_eq!(world.nodes[0].machine.stats().pushed, 1);
+    append_and_push(&mut world);
+    world.run();
+    assert!(world.nodes[1].log.has(1));
+}
+
+#[test]
+fn only_who_takes_them_downloads_and_lacks_them_is_pushed_blocks() {
+    let open = Sync {
+        allow_push: true,
+        ..sync(10, 10)
+    };
+    let pushed = |theirs: Sync, at: u64| {
+        let mut script = Script::new(10, 0..10);
+        script.open(PEER);
+        script.receive(Message::Sync(theirs));
+        let index = BlockIndex::new(at);
+        let outputs = script.input(Input::Push { index });
+        effects(&outputs).len()
+    };
+    assert_eq!(pushed(open, 3), 1);
+    assert_eq!(pushed(sync(10, 10), 3), 0);
+    let idle = Sync {
+        downloading: false,
+        ..open
+    };
+    assert_eq!(pushed(idle, 3), 0);
+    let forked = Sync {
+        fork: 1.into(),
+        ..open
+    };
+    assert_eq!(pushed(forked, 3), 0);
+    assert_eq!(pushed(open, 10), 0);
+    let mut script = Script::new(10, 0..5);
+    script.open(PEER);
+    script.receive(Message::Sync(open));
+    let index = BlockIndex::new(7);
+    assert_eq!(script.input(Input::Push { index }), []);
+}
+
+#[test]
+fn taking_pushes_is_switched_at_run_time_and_ends_with_interest() {
+    let mut world = writer_and_taker();
+    world.connect(0, 1);
+    world.run();
+    let told = |world: &World| {
+        let syncs = world.nodes[1].sent.iter();
+        let last = syncs.rev().find_map(|(_, message)| match message {
+            Message::Sync(sync) => Some((sync.allow_push, sync.downloading)),
+            _ => None,
+        });
+        last.unwrap()
+    };
+    assert_eq!(told(&world), (true, true));
+    let config = world.nodes[1].machine.config().clone();
+    let refusing = tuned(config.clone(), |config| {
+        config.push = PushPolicy::Refuse;
+    });
+    world.input(1, Input::Configured { config: refusing });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(told(&world), (false, true));
+    append_and_push(&mut world);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.nodes[0].machine.stats().pushed, 0);
+    world.input(1, Input::Configured { config });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(told(&world), (true, true));
+    // withdrawn at once, though it goes on saying that it downloads
+    world.input(1, Input::Activity { active: false });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(told(&world), (false, true));
+    world.input(1, Input::Activity { active: true });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(told(&world), (true, true));
+    push(&mut world, 0);
+    world.run_for(Duration::from_secs(1));
+    assert!(world.nodes[1].log.has(0));
+}
+
+#[test]
+fn an_upgrade_that_is_asked_for_begins_where_the_pushes_end() {
+    let mut script = Script::new(10, 0..10);
+    script.open(PEER);
+    let open = Sync {
+        allow_push: true,
+        ..sync(4, 10)
+    };
+    script.receive(Message::Sync(open));
+    let asks = |script: &mut Script| {
+        let upgrade = UpgradeRequest {
+            start: Length::new(4),
+            length: Length::new(6),
+        };
+        let want = Wanted {
+            upgrade: Some(upgrade),
+            ..Wanted::default()
+        };
+        let outputs = script.receive(Message::Request(Request {
+            want,
+            ..block_request(1, 0, 0)
+        }));
+        let [(_, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
+            panic!("{outputs:?}")
+        };
+        let upgrade = request.upgrade.unwrap();
+        (upgrade.start.get(), upgrade.length.get())
+    };
+    assert_eq!(asks(&mut script), (4, 6));
+    // pushed from 4 to 10, so nothing is left to upgrade: answered as it was asked
+    let index = BlockIndex::new(9);
+    let outputs = script.input(Input::Push { index });
+    let [(ticket, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(request.upgrade.unwrap().start.get(), 4);
+    assert_eq!(asks(&mut script), (4, 6));
+    // where the push was not possible, it is where it says it is
+    script.complete(ticket, Reply::NotAvailable);
+    let outputs = script.input(Input::Push { index });
+    let [(ticket, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(request.upgrade.unwrap().start.get(), 4);
+    let outputs = script.complete(ticket, Reply::Proof(block_proof(9)));
+    let [Message::Data(data)] = sent(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(data.id, RequestId(0));
+    // the log grows meanwhile: the answer goes on from what was pushed
+    script.grow(2);
+    let upgrade = UpgradeRequest {
+        start: Length::new(4),
+        length: Length::new(8),
+    };
+    let want = Wanted {
+        upgrade: Some(upgrade),
+        ..Wanted::default()
+    };
+    let outputs = script.receive(Message::Request(Request {
+        want,
+        ..block_request(2, 0, 0)
+    }));
+    let [(_, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    let upgrade = request.upgrade.unwrap();
+    assert_eq!((upgrade.start.get(), upgrade.length.get()), (10, 2));
+}
+
+fn taking(length: u64) -> Script {
+    let config = tuned(Config::new(1), |config| {
+        config.push = PushPolicy::Accept;
+    });
+    let mut script = Script::with(config, length, 0..0);
+    script.open(PEER);
+    script.receive(Message::Sync(sync(length, length)));
+    script
+}
+
+fn pushed(script: &mut Script, block: u64) -> Vec<Output> {
+    script.receive(Message::Data(Data {
+        id: RequestId(0),
+        proof: block_proof(block),
+    }))
+}
+
+#[test]
+fn pushes_that_are_being_checked_end_at_the_limit() {
+    let limit = limits::PUSHES as u64;
+    let mut script = taking(2 * limit);
+    let mut tickets = Vec::new();
+    for block in 0..limit {
+        let outputs = pushed(&mut script, block);
+        tickets.extend(effects(&outputs).into_iter().map(|(ticket, _)| ticket));
+    }
+    assert_eq!(tickets.len(), limits::PUSHES);
+    assert_eq!(effects(&pushed(&mut script, limit)), []);
+    script.complete(tickets[0], Reply::Stale);
+    assert_eq!(effects(&pushed(&mut script, limit)).len(), 1);
+}
+
+#[test]
+fn pushes_that_do_not_hold_cost_the_channel_at_the_limit() {
+    let mut script = taking(1000);
+    let rejection = Rejection::Proof;
+    for block in 1..u64::from(limits::PUSH_REJECTIONS) {
+        let outputs = pushed(&mut script, block);
+        let outputs = script.complete(effects(&outputs)[0].0, Reply::Rejected(rejection));
+        assert_eq!(hangup(&outputs), None);
+    }
+    let outputs = pushed(&mut script, 999);
+    let outputs = script.complete(effects(&outputs)[0].0, Reply::Rejected(rejection));
+    assert_eq!(
+        hangup(&outputs),
+        Some(Hangup::Fault(Fault::BadData(rejection)))
+    );
+}
+
+#[test]
+fn a_push_overtakes_the_answer_to_a_request() {
+    let mut script = taking(100);
+    let range = hc_protocol::message::Range {
+        drop: false,
+        start: 0,
+        length: 100,
+    };
+    script.receive(Message::Range(range));
+    let (_, outputs) = script.demand(Demand::Block(index(7)));
+    let id = requests(&outputs)[0].id;
+    let outputs = pushed(&mut script, 7);
+    let (ticket, _) = effects(&outputs)[0];
+    let outputs = script.publish(7..8);
+    let cancel = hc_protocol::message::Cancel { id };
+    assert!(sent(&outputs).contains(&&Message::Cancel(cancel)));
+    script.complete(ticket, Reply::Applied);
+    // its answer was on its way
+    let late = Data {
+        id,
+        proof: Proof::default(),
+    };
+    assert_eq!(hangup(&script.receive(Message::Data(late))), None);
+}

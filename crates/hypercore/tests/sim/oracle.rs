@@ -1,0 +1,62 @@
+//! What the writer wrote: every fork of the log as a list of blocks.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// Every block that was ever in the log, by fork and index.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Oracle {
+    forks: BTreeMap<u64, Vec<Bytes>>,
+    fork: u64,
+    written: u64,
+}
+
+impl Oracle {
+    pub(crate) fn new() -> Self {
+        Self {
+            forks: BTreeMap::from([(0, Vec::new())]),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn fork(&self) -> u64 {
+        self.fork
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.forks
+            .get(&self.fork)
+            .map_or(0, |blocks| blocks.len() as u64)
+    }
+
+    /// The next blocks to append; no two that were ever written are the same.
+    pub(crate) fn blocks(&mut self, count: u64) -> Vec<Bytes> {
+        let from = self.written;
+        self.written += count;
+        (from..self.written)
+            .map(|number| {
+                let size = usize::try_from(number * 37 % 300).unwrap_or(0);
+                let mut block = format!("{number}:").into_bytes();
+                block.resize(block.len() + size, b'.');
+                Bytes::from(block)
+            })
+            .collect()
+    }
+
+    pub(crate) fn append(&mut self, blocks: Vec<Bytes>) {
+        self.forks.entry(self.fork).or_default().extend(blocks);
+    }
+
+    /// The block at a place, as the writer wrote it.
+    pub(crate) fn block(&self, fork: u64, index: u64) -> Option<&Bytes> {
+        self.forks.get(&fork)?.get(usize::try_from(index).ok()?)
+    }
+
+    /// Whether it is the block that stands there on any fork.
+    pub(crate) fn knows(&self, index: u64, block: &Bytes) -> bool {
+        self.forks
+            .keys()
+            .any(|fork| self.block(*fork, index) == Some(block))
+    }
+}
