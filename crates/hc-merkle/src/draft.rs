@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use crate::error::AppendError;
+use crate::error::{AppendError, RejoinError};
 use crate::limits::MAX_LENGTH;
 use crate::{BlockIndex, ByteLength, Change, Fork, Hash, Head, Length, Node, hash};
 
@@ -24,6 +24,15 @@ pub struct Draft {
     roots: Vec<Node>,
     nodes: Vec<Node>,
     blocks: Vec<(BlockIndex, Bytes)>,
+}
+
+/// What a branch means to the log that it left; see [`Draft::rejoin`].
+#[derive(Debug, Clone)]
+pub enum Rejoined {
+    /// The log has all of it, but perhaps not all blocks and nodes: the change brings those, and no head.
+    Same(Change),
+    /// The log is continued by it: to be signed.
+    Longer(Draft),
 }
 
 impl Draft {
@@ -173,6 +182,43 @@ impl Draft {
             head: Some(head),
             manifest: None,
         }
+    }
+
+    /// Takes what was appended on a branch to the log that it left. The draft is the log as it was at the
+    /// length where both part (see [`Truncation::apply`](crate::Truncation::apply)); `blocks` are those of
+    /// the branch from there on; `log` is the present head of the log, which may have gone on, but only
+    /// the same way.
+    ///
+    /// # Errors
+    /// [`RejoinError`] where the log has gone further or another way, or would be too long.
+    pub fn rejoin(
+        mut self,
+        log: &Head,
+        blocks: impl IntoIterator<Item = Bytes>,
+    ) -> Result<Rejoined, RejoinError> {
+        let mut known: Vec<Bytes> = blocks.into_iter().collect();
+        let shared = log.length.get().saturating_sub(self.length.get());
+        let shared = usize::try_from(shared).unwrap_or(usize::MAX);
+        if known.len() < shared || self.length > log.length {
+            return Err(RejoinError::Ahead { length: log.length });
+        }
+        let new = known.split_off(shared);
+        self.append(known)?;
+        if self.roots != log.roots {
+            return Err(RejoinError::Diverged);
+        }
+        (self.base, self.fork) = ((log.fork, log.length), log.fork);
+        self.truncate = None;
+        if new.is_empty() {
+            let head = self.head();
+            let change = self.into_change(head);
+            return Ok(Rejoined::Same(Change {
+                head: None,
+                ..change
+            }));
+        }
+        self.append(new)?;
+        Ok(Rejoined::Longer(self))
     }
 
     /// Takes in a row of leaves that continues the tree, level by level so that all parents of a

@@ -32,6 +32,24 @@ pub enum AppendError {
     TooManyBytes,
 }
 
+/// What was appended on a branch does not go into the log that it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RejoinError {
+    /// The log is longer than what is to go into it.
+    #[error("the log is ahead, at length {length}")]
+    Ahead {
+        /// Length of the log.
+        length: Length,
+    },
+    /// The log has other blocks than the branch.
+    #[error("the log has gone another way")]
+    Diverged,
+    /// The log would be too long.
+    #[error(transparent)]
+    TooLong(#[from] AppendError),
+}
+
 /// A log that cannot be taken back to an earlier length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -36,8 +36,10 @@ mod walk;
 
 pub use authority::Authority;
 pub use change::Change;
-pub use draft::Draft;
-pub use error::{AppendError, HeadError, OffsetError, PlanError, ProofError, TruncateError};
+pub use draft::{Draft, Rejoined};
+pub use error::{
+    AppendError, HeadError, OffsetError, PlanError, ProofError, RejoinError, TruncateError,
+};
 pub use head::Head;
 pub use id::{ParseKeyError, z32_decode, z32_encode};
 pub use index::{BlockIndex, ByteLength, ByteOffset, Fork, Length, NodeIndex};

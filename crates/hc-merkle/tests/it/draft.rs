@@ -5,7 +5,7 @@ use hc_merkle::flat::roots_at;
 use hc_merkle::hash::{leaf, leaf_node, parent_node};
 use hc_merkle::{
     AppendError, BlockIndex, ByteLength, Change, Draft, Fork, Head, Length, Node, NodeIndex,
-    TruncateError, Truncation,
+    RejoinError, Rejoined, TruncateError, Truncation,
 };
 use proptest::prelude::*;
 
@@ -206,4 +206,56 @@ proptest! {
             prop_assert_eq!(store.blocks.values().cloned().collect::<Vec<_>>(), model.clone());
         }
     }
+}
+
+/// The log as it was at a length, to go on from.
+fn back_to(store: &Store, length: u64) -> Draft {
+    let fork = store.head.fork();
+    let plan = Truncation::new(&store.head, Length::new(length), fork).expect("shorter");
+    plan.apply(&store.read(plan.nodes())).expect("whole tree")
+}
+
+#[test]
+fn a_branch_goes_into_the_log_that_went_the_same_way_or_none() {
+    for (parted, went_on, branched) in [(0, 0, 3), (3, 0, 4), (5, 2, 6), (5, 3, 3), (6, 7, 30)] {
+        let mut store = Store::empty();
+        append(&mut store, (0..parted + went_on).map(text));
+        let what = format!("{parted} {went_on} {branched}");
+        let blocks = (parted..parted + branched).map(text);
+        let rejoined = back_to(&store, parted).rejoin(&store.head, blocks);
+        let change = match rejoined.expect("the same way") {
+            Rejoined::Longer(draft) => draft.seal_unsigned(),
+            Rejoined::Same(change) => {
+                assert_eq!(branched, went_on, "{what}");
+                assert!(change.head().is_none());
+                change
+            }
+        };
+        let base = (store.head.fork(), store.head.length());
+        assert_eq!((change.base(), change.truncate()), (base, None), "{what}");
+        assert_eq!(change.blocks().len() as u64, branched, "{what}");
+        store.commit(&change);
+        let mut whole = Store::empty();
+        append(&mut whole, (0..parted + branched).map(text));
+        assert_eq!(store.head.roots(), whole.head.roots(), "{what}");
+        for block in parted..parted + branched {
+            let leaf = BlockIndex::new(block).leaf().expect("small");
+            assert_eq!(store.read(&[leaf]), whole.read(&[leaf]), "{what}, {block}");
+        }
+    }
+}
+
+#[test]
+fn a_branch_does_not_go_into_a_log_that_is_ahead_or_went_another_way() {
+    let mut store = Store::empty();
+    append(&mut store, (0..5).map(text));
+    let ahead = back_to(&store, 2).rejoin(&store.head, (2..4).map(text));
+    let length = Length::new(5);
+    assert_eq!(ahead.map(drop), Err(RejoinError::Ahead { length }));
+    let other = back_to(&store, 2).rejoin(&store.head, (3..9).map(text));
+    assert_eq!(other.map(drop), Err(RejoinError::Diverged));
+    // the last block alone is another
+    let blocks = (2..4).chain([9]).map(text);
+    let other = back_to(&store, 2).rejoin(&store.head, blocks);
+    assert_eq!(other.map(drop), Err(RejoinError::Diverged));
 }
