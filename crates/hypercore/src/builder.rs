@@ -10,6 +10,7 @@ use crate::core::{Identity, Opening};
 use crate::encryption::{Encryption, EncryptionKey};
 use crate::error::OpenError;
 use crate::hypercore::Hypercore;
+use crate::replicate::Replicating;
 use crate::rt::Runtime;
 use crate::signer::ExternalSigner;
 use crate::storage::Storage;
@@ -42,6 +43,7 @@ pub struct Builder {
     runtime: Option<Arc<dyn Runtime>>,
     durability: Option<Durability>,
     if_missing: Option<IfMissing>,
+    pub(crate) replicating: Replicating,
     contradiction: Option<&'static str>,
 }
 
@@ -54,6 +56,7 @@ impl Builder {
             runtime: None,
             durability: None,
             if_missing: None,
+            replicating: None,
             contradiction: None,
         }
     }
@@ -220,6 +223,9 @@ impl Builder {
         } else {
             opening.run()?
         };
+        if let Some(replicating) = self.replicating {
+            core.configure(|config| *config = replicating);
+        }
         Ok(Hypercore::new(core, cipher))
     }
 }

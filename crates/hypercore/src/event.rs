@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_core::Stream;
 use hc_merkle::{BlockIndex, ByteLength, Fork, Length};
@@ -59,6 +60,8 @@ pub enum Event {
         byte_length: ByteLength,
         /// From whom.
         peer: Peer,
+        /// Time between request and answer; `None` where it was pushed.
+        elapsed: Option<Duration>,
     },
     /// The subscriber was too slow: so many events before the next one are lost.
     Lagged(u64),

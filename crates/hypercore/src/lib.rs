@@ -140,10 +140,13 @@ pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
 pub use identity::SetManifestError;
 pub use info::Info;
 pub use prologue::CopyPrologueError;
-pub use read::{Download, Downloading, FindingPeers, Get, Position, SeekError, Update, Wait};
+pub use read::{
+    Download, Downloading, FindingPeers, Get, Position, Progress, SeekError, Source, Update, Wait,
+};
 pub use remote_proof::{Prove, ProveError, Proven, RemoteProof, RemoteProofError};
 pub use replicate::{
-    Connection, Ended, Logs, Over, Peer, Question, Questions, ReplicateError, Replication, Traffic,
+    Connection, Ended, Extension, ExtensionError, ExtensionMessage, Logs, Over, Peer, PeerState,
+    Policy, Question, Questions, RateLimit, ReplicateError, Replication, Traffic,
 };
 pub use signer::{ExternalSigner, SealError, Signing};
 pub use storage::Storage;
@@ -156,6 +159,7 @@ pub use hc_merkle::{
     KeyPair, Length, Node, ParseKeyError, PublicKey, SecretKey, Signature, TreeHash, Verifier,
 };
 pub use hc_protocol::Side as Role;
+pub use hc_replicator::{Counts, PeerPolicy, PullPolicy, Stats};
 pub use hc_storage::{
     Durability, OpenError as StoreError, StorageError, Store, StoreOptions, Usage,
 };

@@ -41,5 +41,14 @@ pub const APPLY_BATCH: usize = 256;
 /// Bytes of blocks that are verified and stored together: one more block is always taken.
 pub const APPLY_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// Memory of a connection where its [policy](crate::Policy) says nothing else, in bytes, about.
+pub const PEER_MEMORY: usize = 128 * 1024 * 1024;
+
+/// Messages of an extension that wait to be read; the oldest go first.
+pub const EXTENSION_MESSAGES_WAITING: usize = 4096;
+
+/// Bytes of an extension's messages that wait to be read; the oldest go first.
+pub const EXTENSION_BYTES_WAITING: usize = 16 * 1024 * 1024;
+
 /// Rounds of reading, working and writing before a connection lets others run.
 pub const ROUNDS_PER_POLL: usize = 8;

@@ -12,6 +12,7 @@ use hc_merkle::BlockIndex;
 use hc_replicator::{Demand, Order, Outcome, Span};
 
 use super::bounds;
+use super::progress::{Progress, Wanted};
 use super::wait::{Wait, Waited};
 use crate::core::Core;
 use crate::error::{DownloadError, UpdateError};
@@ -84,11 +85,14 @@ impl Download {
             what,
             wait,
         } = self;
+        let wanted = Wanted::of(&what);
         if gate.is_closed() {
-            return Downloading(Box::pin(async { Err(DownloadError::Closed) }));
+            let done = Box::pin(async { Err(DownloadError::Closed) });
+            return Downloading { core, wanted, done };
         }
         let demand = core.demand(what);
-        Downloading(Box::pin(async move {
+        let log = core.clone();
+        let done = Box::pin(async move {
             match wait.apply(&core, &gate, demand).await {
                 Waited::Done(Outcome::Available) => Ok(()),
                 Waited::Done(_) => Err(DownloadError::Truncated),
@@ -96,7 +100,12 @@ impl Download {
                 Waited::Closed => Err(DownloadError::Closed),
                 Waited::Failed(error) => Err(DownloadError::Storage(error)),
             }
-        }))
+        });
+        Downloading {
+            core: log,
+            wanted,
+            done,
+        }
     }
 }
 
@@ -120,9 +129,32 @@ impl IntoFuture for Download {
 /// A download under way: a future that ends when all blocks are here. Dropping it takes back what has
 /// not been fetched; what has, stays.
 #[must_use = "dropping a download takes it back"]
-pub struct Downloading(BoxFuture<Result<(), DownloadError>>);
+pub struct Downloading {
+    core: Arc<Core>,
+    wanted: Wanted,
+    done: BoxFuture<Result<(), DownloadError>>,
+}
 
 impl Downloading {
+    /// How far it is, at this moment. Costs a look at each block under way, and a count over the blocks
+    /// that are here.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// log.append_batch(["a", "b", "c"]).await?;
+    /// let download = log.download(1..5).start();
+    /// let progress = download.progress();
+    /// assert_eq!((progress.wanted, progress.verified, progress.in_flight), (4, 2, 0));
+    /// # Ok::<(), hypercore::AppendError>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.core.progress(&self.wanted)
+    }
+
     /// Takes back what has not been fetched; the same as dropping it.
     pub fn cancel(self) {
         drop(self);
@@ -133,7 +165,7 @@ impl Future for Downloading {
     type Output = Result<(), DownloadError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
+        self.done.as_mut().poll(cx)
     }
 }
 

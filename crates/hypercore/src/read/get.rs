@@ -26,6 +26,7 @@ pub struct Get {
     cipher: Option<Arc<Cipher>>,
     index: BlockIndex,
     wait: Wait,
+    force: bool,
 }
 
 impl Get {
@@ -36,6 +37,7 @@ impl Get {
             cipher: log.cipher.clone(),
             index,
             wait: Wait::Forever,
+            force: false,
         }
     }
 
@@ -53,6 +55,12 @@ impl Get {
     /// Does not wait: [`GetError::NotLocal`] if the block is not stored here.
     pub fn local(self) -> Self {
         self.wait(Wait::No)
+    }
+
+    /// Asks peers for it also where [little else](crate::PullPolicy::Forced) is asked for.
+    pub fn force(mut self) -> Self {
+        self.force = true;
+        self
     }
 
     /// The block as it is stored, encrypted where the log is.
@@ -74,7 +82,12 @@ impl Get {
         }
         let wait = self.wait.fixed(&self.core);
         loop {
-            let demand = self.core.demand(Demand::Block(index));
+            let what = if self.force {
+                Demand::Forced(index)
+            } else {
+                Demand::Block(index)
+            };
+            let demand = self.core.demand(what);
             match wait.apply(&self.core, &self.gate, demand).await {
                 Waited::Done(Outcome::Available) => {}
                 Waited::Done(_) => return Err(GetError::Truncated { index }),

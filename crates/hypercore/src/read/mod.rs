@@ -2,6 +2,7 @@
 
 mod download;
 mod get;
+mod progress;
 mod seek;
 mod wait;
 
@@ -9,6 +10,7 @@ use std::ops::{Bound, RangeBounds};
 
 pub use download::{Download, Downloading, FindingPeers, Update};
 pub use get::Get;
+pub use progress::{Progress, Source};
 pub use seek::{Position, SeekError};
 pub use wait::Wait;
 

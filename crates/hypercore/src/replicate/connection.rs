@@ -1,6 +1,7 @@
 //! One connection: bytes of a stream in and out of a link, time, and turns that end. Knows nothing of
 //! what is replicated.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -11,6 +12,7 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
+use hc_merkle::PublicKey;
 use hc_protocol::link::{self, Link};
 use hc_protocol::{Side, Time};
 use pin_project::pin_project;
@@ -18,6 +20,7 @@ use pin_project::pin_project;
 use super::error::ReplicateError;
 use super::logs::{Doors, Logs, Questions};
 use super::outbox::Outbox;
+use super::rate::RateLimit;
 use super::router::Router;
 use super::{Ended, Traffic};
 use crate::limits::{
@@ -51,6 +54,10 @@ struct Driver {
     traffic: Traffic,
     runtime: Arc<dyn Runtime>,
     epoch: Instant,
+    /// Those with whom it may replicate, if not with everyone.
+    allowed: Option<BTreeSet<PublicKey>>,
+    /// When bytes may be written, or read, again.
+    held_back: HeldBack,
     /// Until when the handshake has to be done; `None` once it is.
     handshake_by: Option<Instant>,
     timer: Option<(Instant, BoxFuture<()>)>,
@@ -71,6 +78,8 @@ impl<S> Connection<S> {
             outbox: parts.outbox,
             doors: parts.doors,
             traffic: parts.traffic,
+            allowed: parts.allowed,
+            held_back: HeldBack::default(),
             handshake_by: Some(parts.handshake_by),
             epoch: parts.epoch,
             runtime: parts.runtime,
@@ -149,12 +158,48 @@ pub(super) struct Parts {
     pub(super) outbox: Arc<Outbox>,
     pub(super) doors: Arc<Doors>,
     pub(super) traffic: Traffic,
+    pub(super) allowed: Option<BTreeSet<PublicKey>>,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) epoch: Instant,
     pub(super) handshake_by: Instant,
 }
 
 type Step = Result<bool, ReplicateError>;
+
+/// What waits because of a limit on the bytes of a second, and until when.
+#[derive(Debug, Default)]
+struct HeldBack {
+    writing: Option<Instant>,
+    reading: Option<Instant>,
+}
+
+impl HeldBack {
+    fn next(&self) -> Option<Instant> {
+        [self.writing, self.reading].into_iter().flatten().min()
+    }
+
+    /// Whether anything may go on.
+    fn elapsed(&mut self, now: Instant) -> bool {
+        let over = |until: &mut Option<Instant>| until.take_if(|until| *until <= now).is_some();
+        over(&mut self.writing) | over(&mut self.reading)
+    }
+}
+
+/// How many bytes may pass, where not all may; `None` if none may now, which is noted.
+fn allowance(
+    limit: Option<&RateLimit>,
+    now: Instant,
+    held_back: &mut Option<Instant>,
+) -> Option<usize> {
+    match limit.map(|limit| limit.allowed(now)) {
+        None => Some(usize::MAX),
+        Some(Ok(bytes)) => Some(bytes),
+        Some(Err(until)) => {
+            *held_back = Some(until);
+            None
+        }
+    }
+}
 
 impl Driver {
     fn turn<S: AsyncRead + AsyncWrite>(
@@ -199,6 +244,9 @@ impl Driver {
         let Ok(link) = &mut self.link else {
             return Ok(false);
         };
+        // What is left at the end is little, and not worth waiting for.
+        let limit = self.router.policy().upload_limit.as_ref();
+        let limit = limit.filter(|_| self.ending.is_none());
         let mut progress = false;
         loop {
             if self.unwritten.is_empty() {
@@ -207,11 +255,19 @@ impl Driver {
                     None => break,
                 }
             }
-            match stream.as_mut().poll_write(cx, &self.unwritten) {
+            let clock = self.runtime.now();
+            let Some(allowed) = allowance(limit, clock, &mut self.held_back.writing) else {
+                break;
+            };
+            let some = self.unwritten.get(..allowed).unwrap_or(&self.unwritten);
+            match stream.as_mut().poll_write(cx, some) {
                 Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Poll::Ready(Ok(count)) => {
                     self.unwritten.advance(count);
                     self.traffic.sent(count);
+                    if let Some(limit) = limit {
+                        limit.passed(clock, count);
+                    }
                     self.unflushed = true;
                     progress = true;
                 }
@@ -247,10 +303,20 @@ impl Driver {
         if self.buffer.is_empty() {
             self.buffer.resize(FIRST_READ_BYTES, 0);
         }
-        let count = match stream.poll_read(cx, &mut self.buffer) {
+        let limit = self.router.policy().download_limit.as_ref();
+        let clock = self.runtime.now();
+        let Some(allowed) = allowance(limit, clock, &mut self.held_back.reading) else {
+            return Ok(false);
+        };
+        let room = self.buffer.len().min(allowed);
+        let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+        let count = match stream.poll_read(cx, buffer) {
             Poll::Ready(count) => count?,
             Poll::Pending => return Ok(false),
         };
+        if let Some(limit) = limit {
+            limit.passed(clock, count);
+        }
         let now = Time::since_epoch(self.runtime.now().saturating_duration_since(self.epoch));
         match self.buffer.get(..count) {
             Some(bytes) if count > 0 => link.receive(now, bytes),
@@ -288,6 +354,13 @@ impl Driver {
                 }
                 Ok(Some(link::Event::Handshaken { remote, hash })) => {
                     self.handshake_by = None;
+                    if self
+                        .allowed
+                        .as_ref()
+                        .is_some_and(|keys| !keys.contains(&remote))
+                    {
+                        break Err(ReplicateError::NotAllowed { remote });
+                    }
                     tracing::debug!(%remote, "connected");
                     self.router.handshaken(link, self.side, remote, hash);
                 }
@@ -324,6 +397,9 @@ impl Driver {
                 link.handle_timeout(Time::since_epoch(now.saturating_duration_since(self.epoch)));
             }
             self.router.elapsed(now);
+            if self.held_back.elapsed(now) {
+                cx.waker().wake_by_ref();
+            }
             let Some(next) = self.deadline() else {
                 self.timer = None;
                 return Ok(());
@@ -345,7 +421,8 @@ impl Driver {
     fn deadline(&self) -> Option<Instant> {
         let link = self.link.as_ref().ok().and_then(Link::poll_timeout);
         let link = link.and_then(|due| self.epoch.checked_add(due.elapsed()));
-        [link, self.handshake_by, self.router.deadline()]
+        let held_back = self.held_back.next();
+        [link, self.handshake_by, self.router.deadline(), held_back]
             .into_iter()
             .flatten()
             .min()

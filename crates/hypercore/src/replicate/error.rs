@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use hc_encoding::DecodeError;
-use hc_merkle::DiscoveryKey;
+use hc_merkle::{DiscoveryKey, PublicKey};
 use hc_protocol::capability::CapabilityError;
 use hc_protocol::link::LinkError;
 use hc_protocol::message::MessageKind;
@@ -26,6 +26,12 @@ pub enum ReplicateError {
     /// The handshake took too long.
     #[error("remote did not finish the handshake in time")]
     HandshakeTimedOut,
+    /// The remote is none of those that are [allowed](crate::Replication::allow).
+    #[error("remote {remote} is not allowed")]
+    NotAllowed {
+        /// The key that it proved to hold.
+        remote: PublicKey,
+    },
     /// The handshake failed, or the encrypted stream is broken, or the remote broke the rules of
     /// channels.
     #[error(transparent)]

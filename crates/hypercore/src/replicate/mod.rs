@@ -11,14 +11,20 @@
 mod alarms;
 mod connection;
 mod error;
+mod extension;
 mod logs;
+mod options;
 mod outbox;
+mod peers;
+mod policy;
+mod rate;
 mod room;
 mod router;
 mod serve;
 mod slot;
 mod swarm;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +46,12 @@ use crate::rt::Runtime;
 
 pub use self::connection::Connection;
 pub use self::error::ReplicateError;
+pub use self::extension::{Extension, ExtensionError, ExtensionMessage};
 pub use self::logs::{Logs, Question, Questions};
+pub(crate) use self::options::Replicating;
+pub use self::peers::PeerState;
+pub use self::policy::Policy;
+pub use self::rate::RateLimit;
 pub(crate) use self::swarm::Swarm;
 
 /// The other side of a connection, as one log sees it.
@@ -135,6 +146,7 @@ pub struct Replication<S> {
     outbox: Arc<Outbox>,
     doors: Arc<Doors>,
     traffic: Traffic,
+    allowed: Option<BTreeSet<PublicKey>>,
     identity: Option<[u8; 32]>,
     handshake_timeout: Duration,
     options: LinkOptions,
@@ -175,6 +187,7 @@ impl<S> Over<S> {
             outbox,
             doors,
             traffic,
+            allowed: None,
             identity: None,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             options: LinkOptions::default(),
@@ -194,6 +207,29 @@ impl<S> Replication<S> {
     #[allow(clippy::should_implement_trait)] // a log joins others; nothing is summed
     pub fn add(mut self, log: &Hypercore) -> Self {
         self.router.add(log.core.clone());
+        self
+    }
+
+    /// What this connection may do with the other side, and what it may cost; everything by default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.router.set_policy(policy);
+        self
+    }
+
+    /// Replicates with those alone who prove to hold one of these keys, which are those of their
+    /// [identities](Self::identity): [`ReplicateError::NotAllowed`] with anyone else. Called again, it
+    /// allows more.
+    ///
+    /// ```no_run
+    /// # fn example<S>(stream: S, log: hypercore::Hypercore, friend: hypercore::PublicKey)
+    /// #     -> hypercore::Connection<S> {
+    /// use hypercore::{Replication, Role};
+    ///
+    /// Replication::over(stream, Role::Responder).add(&log).allow([friend]).start()
+    /// # }
+    /// ```
+    pub fn allow(mut self, remotes: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.allowed.get_or_insert_default().extend(remotes);
         self
     }
 
@@ -238,6 +274,7 @@ impl<S> Replication<S> {
             outbox: self.outbox,
             doors: self.doors,
             traffic: self.traffic,
+            allowed: self.allowed,
             runtime: self.runtime,
             epoch,
             handshake_by: epoch + self.handshake_timeout,

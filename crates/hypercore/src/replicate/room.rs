@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::limits::OUTBOX_BYTES;
-
 /// Whether a connection has room, and who knows. A log is called by its number in the connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Room {
+    /// Bytes that may wait to be written.
+    limit: usize,
     full: bool,
     /// Those that have had something to send since nothing waited to be written.
     talking: BTreeSet<usize>,
@@ -16,6 +16,21 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// There is room until more than `limit` bytes wait to be written.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            full: false,
+            talking: BTreeSet::new(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Bytes that may wait to be written.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// A log has something to send.
     pub(super) fn talks(&mut self, log: usize) {
         self.talking.insert(log);
@@ -35,9 +50,9 @@ impl Room {
     /// So many bytes wait to be written: who is to be told, and whether there is room.
     pub(super) fn set(&mut self, unsent: usize) -> (BTreeSet<usize>, bool) {
         let limit = if self.full {
-            OUTBOX_BYTES / 2
+            self.limit / 2
         } else {
-            OUTBOX_BYTES
+            self.limit
         };
         self.full = unsent > limit;
         if self.full {
@@ -56,18 +71,20 @@ impl Room {
 mod tests {
     use super::*;
 
+    const LIMIT: usize = 1000;
+
     #[test]
     fn who_says_nothing_is_not_told() {
-        let mut room = Room::default();
+        let mut room = Room::new(LIMIT);
         room.talks(1);
-        assert_eq!(room.set(OUTBOX_BYTES), (BTreeSet::new(), true));
-        assert_eq!(room.set(OUTBOX_BYTES + 1), ([1].into(), false));
+        assert_eq!(room.set(LIMIT), (BTreeSet::new(), true));
+        assert_eq!(room.set(LIMIT + 1), ([1].into(), false));
         room.talks(2);
         assert!(room.opened(3));
-        assert_eq!(room.set(OUTBOX_BYTES / 2 + 1), ([2].into(), false));
-        assert_eq!(room.set(OUTBOX_BYTES / 2 + 1), (BTreeSet::new(), false));
+        assert_eq!(room.set(LIMIT / 2 + 1), ([2].into(), false));
+        assert_eq!(room.set(LIMIT / 2 + 1), (BTreeSet::new(), false));
         room.lost(2);
-        assert_eq!(room.set(OUTBOX_BYTES / 2), ([1, 3].into(), true));
+        assert_eq!(room.set(LIMIT / 2), ([1, 3].into(), true));
         // whoever has been written out is silent until it says something more
         assert_eq!(room.set(0), (BTreeSet::new(), true));
         assert_eq!(room.set(usize::MAX), (BTreeSet::new(), false));

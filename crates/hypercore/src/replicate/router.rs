@@ -21,13 +21,13 @@ use super::alarms::Alarms;
 use super::error::ReplicateError;
 use super::logs::{Asked, Doors};
 use super::outbox::{Attention, Outbox, Task};
+use super::policy::Policy;
 use super::room::Room;
 use super::slot::{Peering, Pumped, Slot};
 use super::swarm::next_peer;
 use super::{Ended, Peer, Traffic};
 use crate::core::Core;
 use crate::event::Event;
-use crate::limits::{APPLY_QUEUE_BYTES, OUTBOX_BYTES};
 
 /// The logs of one connection, each under a number that is not used again.
 pub(super) struct Router {
@@ -55,6 +55,7 @@ pub(super) struct Router {
     /// A log was closed here.
     closed: bool,
     fault: Option<ReplicateError>,
+    policy: Policy,
     traffic: Traffic,
 }
 
@@ -80,15 +81,26 @@ impl Router {
             alarms: Alarms::default(),
             storing: BTreeSet::new(),
             refused: BTreeSet::new(),
-            room: Room::default(),
+            room: Room::new(Policy::new().unsent_bytes()),
             unproven: VecDeque::new(),
             received: Vec::new(),
             receiving: 0,
             shared: false,
             closed: false,
             fault: None,
+            policy: Policy::new(),
             traffic,
         }
+    }
+
+    /// What the connection may do, and what it may cost: before it begins.
+    pub(super) fn set_policy(&mut self, policy: Policy) {
+        self.room = Room::new(policy.unsent_bytes());
+        self.policy = policy;
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Offers a log, and says under which number; `None` where it is offered already.
@@ -237,7 +249,7 @@ impl Router {
         let peer = peering.id();
         let opened = Input::PeerOpened {
             peer,
-            info: PeerInfo::new(theirs.seeks),
+            info: PeerInfo::new(theirs.seeks).with_policy(self.policy.of_peer()),
         };
         let full = self.room.opened(at);
         let full = full.then_some(Input::Writable { peer, room: false });
@@ -394,7 +406,7 @@ impl Router {
     fn prove(&mut self, unsent: usize, replies: &mut Replies) -> bool {
         let mut unsent = unsent.saturating_add(self.outbox.bytes());
         let mut progress = false;
-        while unsent < OUTBOX_BYTES {
+        while unsent < self.room.limit() {
             let Some((peer, ticket, effect)) = self.unproven.pop_front() else {
                 break;
             };
@@ -505,7 +517,8 @@ impl Router {
     /// Whether so much waits to be stored that nothing more is read.
     pub(super) fn is_full(&self) -> bool {
         let mut slots = self.storing.iter().filter_map(|at| self.slots.get(at));
-        slots.any(|slot| slot.core.apply.bytes() > APPLY_QUEUE_BYTES)
+        let limit = self.policy.unstored_bytes();
+        slots.any(|slot| slot.core.apply.bytes() > limit)
     }
 
     /// Tells the machines whether there is room: those that have something to say.

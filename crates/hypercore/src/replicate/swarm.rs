@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
+use bytes::Bytes;
 use hc_merkle::{Authority, ByteLength};
 use hc_protocol::Time;
 use hc_replicator::{
@@ -14,9 +15,11 @@ use hc_replicator::{
 };
 
 use super::Peer;
+use super::extension::{ExtensionError, Extensions};
 use super::outbox::{Outbox, Task};
 use crate::core::Core;
 use crate::event::Event;
+use crate::limits::OUTBOX_BYTES;
 use crate::sync::{Receiver, Sender, reply};
 use crate::view::View;
 
@@ -27,6 +30,7 @@ pub(crate) struct Swarm {
     /// The connections that offer this log, peers or not, with its number in each.
     offers: Vec<(Weak<Outbox>, usize)>,
     waiters: BTreeMap<DemandId, Sender<Outcome>>,
+    extensions: Arc<Extensions>,
     last_demand: u64,
     active: bool,
     /// How often that began.
@@ -48,6 +52,9 @@ struct Aftermath {
     wakers: Vec<Waker>,
     ended: Vec<(Sender<Outcome>, Outcome)>,
     events: Vec<Event>,
+    /// Messages of extensions, by their names.
+    messages: Vec<(Peer, String, Bytes)>,
+    extensions: Option<Arc<Extensions>>,
 }
 
 /// Numbers for peers: never reused in this process.
@@ -64,6 +71,7 @@ impl Swarm {
             members: BTreeMap::new(),
             offers: Vec::new(),
             waiters: BTreeMap::new(),
+            extensions: Arc::default(),
             last_demand: 0,
             active: false,
             activations: 0,
@@ -88,7 +96,7 @@ impl Swarm {
                     let waiter = self.waiters.remove(&id);
                     after.ended.extend(waiter.map(|waiter| (waiter, outcome)));
                 }
-                Output::Notify(notice) => self.note(&notice, heard, after),
+                Output::Notify(notice) => self.note(notice, heard, after),
                 Output::Wait(due) => {
                     let earlier = due.is_some_and(|due| self.due.is_none_or(|was| due < was));
                     self.due = due;
@@ -116,26 +124,41 @@ impl Swarm {
         after.wakers.extend(wakers);
     }
 
-    fn note(&self, notice: &Notice, heard: bool, after: &mut Aftermath) {
-        let who = |peer: &PeerId| self.members.get(peer).map(|member| member.peer);
+    fn note(&self, notice: Notice, heard: bool, after: &mut Aftermath) {
+        let who = |peer: PeerId| self.members.get(&peer).map(|member| member.peer);
         match notice {
             Notice::Downloaded {
-                peer, index, bytes, ..
+                peer,
+                index,
+                bytes,
+                elapsed,
             } if heard => {
                 let event = who(peer).map(|peer| Event::Download {
-                    index: *index,
-                    byte_length: ByteLength::new(*bytes),
+                    index,
+                    byte_length: ByteLength::new(bytes),
                     peer,
+                    elapsed,
                 });
                 after.events.extend(event);
             }
             Notice::Uploaded { peer, index, bytes } if heard => {
                 let event = who(peer).map(|peer| Event::Upload {
-                    index: *index,
-                    byte_length: ByteLength::new(*bytes),
+                    index,
+                    byte_length: ByteLength::new(bytes),
                     peer,
                 });
                 after.events.extend(event);
+            }
+            Notice::Extension {
+                peer,
+                name,
+                message,
+            } => {
+                let message = who(peer).map(|peer| (peer, name, message));
+                after.messages.extend(message);
+                after
+                    .extensions
+                    .get_or_insert_with(|| self.extensions.clone());
             }
             Notice::Downloaded { .. } | Notice::Uploaded { .. } => {}
             notice => tracing::debug!(?notice, "replication"),
@@ -183,6 +206,11 @@ impl Core {
         for event in &after.events {
             self.hub.emit(event);
         }
+        if let Some(extensions) = after.extensions {
+            for (peer, name, message) in &after.messages {
+                extensions.deliver(*peer, name, message);
+            }
+        }
         for (waiter, outcome) in after.ended {
             waiter.send(outcome);
         }
@@ -208,6 +236,54 @@ impl Core {
         if due.is_some_and(|due| due <= self.time()) {
             self.feed([Input::Elapsed]);
         }
+    }
+
+    /// Changes how the machine behaves.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Config)) {
+        let mut after = Aftermath::default();
+        {
+            let mut swarm = self.swarm.lock();
+            let mut config = swarm.machine.config().clone();
+            change(&mut config);
+            let configured = Input::Configured { config };
+            swarm.machine.handle(self.time(), configured);
+            swarm.drain(self.hub.heard(), &mut after);
+        }
+        self.finish(after);
+    }
+
+    /// Asks the machine how things stand.
+    pub(crate) fn read_machine<T>(&self, read: impl FnOnce(&Replicator) -> T) -> T {
+        read(&self.swarm.lock().machine)
+    }
+
+    /// Who listens to extensions.
+    pub(super) fn extensions(&self) -> Arc<Extensions> {
+        self.swarm.lock().extensions.clone()
+    }
+
+    /// Sends a message of an extension to a peer, unless that would only pile up.
+    pub(super) fn extend(
+        &self,
+        peer: u64,
+        name: &str,
+        message: &Bytes,
+    ) -> Result<(), ExtensionError> {
+        let id = PeerId(peer);
+        {
+            let swarm = self.swarm.lock();
+            let state = swarm.machine.peer_state(id).ok_or(ExtensionError::NoPeer)?;
+            let member = swarm.members.get(&id).ok_or(ExtensionError::NoPeer)?;
+            if !state.room || member.outbox.bytes() > OUTBOX_BYTES {
+                return Err(ExtensionError::Busy);
+            }
+        }
+        self.feed([Input::Extend {
+            peer: id,
+            name: name.to_owned(),
+            message: message.clone(),
+        }]);
+        Ok(())
     }
 
     /// Whether anybody here is interested in new blocks.

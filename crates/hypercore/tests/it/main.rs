@@ -8,14 +8,19 @@ mod derive;
 mod disk;
 mod encryption;
 mod endings;
+mod extensions;
+mod flow;
 mod forks;
 mod interop;
+mod limits;
 mod log;
 mod manifests;
 mod peers;
 mod pipe;
 mod remote_proofs;
 mod replicate;
+#[path = "../sim/runtime.rs"]
+mod runtime;
 mod signers;
 mod strangers;
 #[cfg(feature = "tokio")]

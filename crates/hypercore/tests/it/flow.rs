@@ -1,0 +1,266 @@
+//! What a log gives, takes and asks for, as its owner has it, and how it stands.
+
+use std::time::Duration;
+
+use async_std::task::{self, block_on};
+use hypercore::{
+    Ended, Event, GetError, Hypercore, KeyPair, PeerPolicy, Policy, PullPolicy, ReplicateError,
+    Replication, Role, Storage,
+};
+
+use crate::peers::{block, connect, reader, soon, writer};
+use crate::pipe::pipe;
+
+const MOMENT: Duration = Duration::from_millis(100);
+
+async fn until(what: impl Fn() -> bool) {
+    let what = async {
+        while !what() {
+            task::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon(what).await;
+}
+
+async fn times_out(log: &Hypercore, index: u64) -> bool {
+    let got = log.get(index).timeout(MOMENT).await;
+    matches!(got, Err(GetError::TimedOut { .. }))
+}
+
+#[test]
+fn pushes_and_forced_reads_work_side_by_side() {
+    block_on(async {
+        let from = writer().await;
+        let to = Hypercore::builder(Storage::memory())
+            .key(from.key())
+            .allow_push(true)
+            .pull(PullPolicy::Forced)
+            .open()
+            .await
+            .unwrap();
+        let mut events = to.events();
+        let _connection = connect(&from, &to);
+        until(|| from.peer_states().iter().any(|peer| peer.allows_push)).await;
+        from.append_batch(["a", "b", "c"]).await.unwrap();
+        assert!(times_out(&to, 0).await);
+        assert_eq!(to.stats().sent.request, 0);
+        from.push(0);
+        assert_eq!(soon(to.get(0)).await.unwrap(), "a");
+        assert_eq!(to.stats().sent.request, 0);
+        let pushed = std::iter::from_fn(|| events.try_next())
+            .filter(|event| matches!(event, Event::Download { elapsed: None, .. }));
+        assert_eq!(pushed.count(), 1);
+        from.push(1);
+        assert_eq!(soon(to.get(2).force()).await.unwrap(), "c");
+        assert_eq!(soon(to.get(1)).await.unwrap(), "b");
+        let asked = std::iter::from_fn(|| events.try_next()).filter(|event| {
+            matches!(
+                event,
+                Event::Download {
+                    elapsed: Some(_),
+                    ..
+                }
+            )
+        });
+        assert_eq!(asked.count(), 1);
+        // withdrawn: nothing more is pushed
+        to.set_allow_push(false);
+        until(|| !from.peer_states()[0].allows_push).await;
+        from.append("d").await.unwrap();
+        from.push(3);
+        assert!(times_out(&to, 3).await);
+        to.set_pull(PullPolicy::All);
+        assert_eq!(soon(to.get(3)).await.unwrap(), "d");
+        assert_eq!((from.stats().pushed, to.stats().pushes_taken), (2, 2));
+    });
+}
+
+#[test]
+fn giving_is_switched_at_run_time_for_all_and_for_one() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch(["a", "b", "c"]).await.unwrap();
+        let to = reader(&from).await;
+        from.set_uploads(false);
+        let _connection = connect(&from, &to);
+        until(|| !to.peers().is_empty()).await;
+        assert!(times_out(&to, 0).await);
+        assert_eq!(to.length().get(), 0);
+        from.set_uploads(true);
+        assert_eq!(soon(to.get(0)).await.unwrap(), "a");
+        let peer = from.peers()[0];
+        let policy = PeerPolicy {
+            uploads: false,
+            ..PeerPolicy::default()
+        };
+        from.set_peer_policy(&peer, policy);
+        until(|| !to.peer_states()[0].uploads).await;
+        assert!(times_out(&to, 1).await);
+        from.set_peer_policy(&peer, PeerPolicy::default());
+        assert_eq!(soon(to.get(1)).await.unwrap(), "b");
+        // and taking
+        to.set_pull(PullPolicy::Nothing);
+        assert!(times_out(&to, 2).await);
+        to.set_pull(PullPolicy::All);
+        assert_eq!(soon(to.get(2)).await.unwrap(), "c");
+    });
+}
+
+#[test]
+fn a_connection_that_takes_or_gives_nothing_shares_one_way_alone() {
+    block_on(async {
+        // each of the two has what the other lacks
+        let from = writer().await;
+        from.append_batch(["a", "b"]).await.unwrap();
+        let (first, second) = (reader(&from).await, reader(&from).await);
+        for (log, index) in [(&first, 0), (&second, 1)] {
+            let (left, right) = connect(&from, log);
+            soon(log.get(index)).await.unwrap();
+            left.cancel().await;
+            soon(right).await.ok();
+        }
+        let (left, right) = pipe();
+        let policy = Policy::new().downloads(false);
+        let served = Replication::over(left, Role::Responder)
+            .add(&first)
+            .policy(policy)
+            .start();
+        let _served = task::spawn(served);
+        let _reader = task::spawn(second.replicate(right, Role::Initiator));
+        assert_eq!(soon(second.get(0)).await.unwrap(), "a");
+        assert!(times_out(&first, 1).await);
+    });
+}
+
+#[test]
+fn only_who_is_allowed_is_replicated_with() {
+    block_on(async {
+        let from = writer().await;
+        from.append("a").await.unwrap();
+        let friend = [7; 32];
+        let allowed = KeyPair::from_seed(&friend).public_key();
+        let meet = async |identity: [u8; 32]| {
+            let to = reader(&from).await;
+            let (left, right) = pipe();
+            let server = Replication::over(left, Role::Responder)
+                .add(&from)
+                .allow([allowed])
+                .start();
+            let server = task::spawn(server);
+            let client = Replication::over(right, Role::Initiator)
+                .add(&to)
+                .identity(identity)
+                .start();
+            (to, server, task::spawn(client))
+        };
+        let (to, _server, _client) = meet(friend).await;
+        assert_eq!(soon(to.get(0)).await.unwrap(), "a");
+        assert_eq!(from.peers()[0].public_key, allowed);
+        let stranger = KeyPair::from_seed(&[8; 32]).public_key();
+        let (to, server, client) = meet([8; 32]).await;
+        let ended = soon(server).await;
+        assert!(
+            matches!(ended, Err(ReplicateError::NotAllowed { remote }) if remote == stranger),
+            "{ended:?}"
+        );
+        soon(client).await.ok();
+        assert_eq!(to.length().get(), 0);
+    });
+}
+
+#[test]
+fn a_download_says_how_far_it_is_and_who_gives() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch((0..300).map(block)).await.unwrap();
+        let relay = reader(&from).await;
+        let (left, right) = connect(&from, &relay);
+        soon(relay.download(100..200)).await.unwrap();
+        left.cancel().await;
+        soon(right).await.ok();
+
+        let to = reader(&from).await;
+        let download = to.download(50..250).start();
+        let list = to.download_blocks([10, 120, 121, 120]).start();
+        let before = download.progress();
+        assert_eq!((before.wanted, before.verified), (200, 0));
+        assert!(before.sources.is_empty());
+        let _connection = connect(&relay, &to);
+        until(|| download.progress().verified == 100).await;
+        let progress = download.progress();
+        assert_eq!((progress.wanted, progress.in_flight), (200, 0));
+        let [source] = progress.sources[..] else {
+            panic!("{progress:?}")
+        };
+        assert_eq!((source.downloaded, source.in_flight), (100, 0));
+        assert_eq!(source.peer, to.peers()[0]);
+        let listed = list.progress();
+        assert_eq!((listed.wanted, listed.verified), (3, 2));
+        let open = to.download(200..).start();
+        assert_eq!(open.progress().wanted, 100);
+    });
+}
+
+#[test]
+fn what_one_side_sent_the_other_received() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch((0..100).map(block)).await.unwrap();
+        let to = reader(&from).await;
+        let note = from.extension("test/stats").unwrap();
+        let mut noted = to.extension("test/stats").unwrap();
+        let (left, right) = connect(&from, &to);
+        soon(to.download(..50)).await.unwrap();
+        let wait = to.get(1000).timeout(MOMENT).await;
+        assert!(wait.is_err());
+        note.broadcast("hello").unwrap();
+        soon(noted.next()).await.unwrap();
+        let (of_peer, peer) = (to.peer_states()[0].stats, to.peers()[0]);
+        assert_eq!(to.peer_state(&peer).unwrap().stats, of_peer);
+        assert_eq!(of_peer.blocks_downloaded, 50);
+        until(|| from.stats().received == to.stats().sent).await;
+        until(|| from.stats().sent == to.stats().received).await;
+        let (sent, received) = (from.stats(), to.stats());
+        assert_eq!(sent.blocks_uploaded, received.blocks_downloaded);
+        assert_eq!(sent.bytes_uploaded, received.bytes_downloaded);
+        assert_eq!(sent.sent.extension, 1);
+        assert!(sent.sent.data >= 50 && received.sent.request >= 50);
+        left.cancel().await;
+        let ended = soon(right).await;
+        assert!(matches!(ended, Ok(Ended::ByRemote)), "{ended:?}");
+        // what happened stays, whoever is gone
+        assert_eq!(to.stats(), received);
+        assert!(to.peer_state(&peer).is_none());
+    });
+}
+
+#[test]
+fn the_window_is_that_of_the_builder_until_it_is_set() {
+    block_on(async {
+        let from = writer().await;
+        let to = Hypercore::builder(Storage::memory())
+            .key(from.key())
+            .inflight_range(5..=10)
+            .eager_upgrade(false)
+            .open()
+            .await
+            .unwrap();
+        from.append_batch((0..300).map(|n| n.to_string()))
+            .await
+            .unwrap();
+        let _connection = connect(&from, &to);
+        until(|| !to.peers().is_empty()).await;
+        assert_eq!(to.peer_states()[0].window, 10);
+        to.set_inflight_range(2..=3);
+        assert_eq!(to.peer_states()[0].window, 3);
+        // a longer log is not fetched before it is asked for
+        until(|| to.peer_states()[0].length.get() == 300).await;
+        assert_eq!(to.length().get(), 0);
+        assert!(soon(to.update()).await.unwrap());
+        soon(to.download(..300)).await.unwrap();
+        to.set_eager_upgrade(true);
+        to.set_latest_block(true);
+        from.append("newest").await.unwrap();
+        until(|| to.has(300..301)).await;
+    });
+}
