@@ -21,6 +21,11 @@ impl Replicator {
             lost.insert(to.get()..before.length.get());
             shared.remote_contiguous = shared.remote_contiguous.min(to);
             shared.demands.truncated(to, &mut ended);
+            shared.untied.clear();
+            // On another fork, answers to what was asked on this one are told by that.
+            if before.fork == shared.view.fork {
+                shared.recall();
+            }
         }
         self.lose(&lost);
         self.gain(&gained, &mut ended);

@@ -169,6 +169,17 @@ impl Shared {
         self.work += 1;
     }
 
+    /// Takes all requests for blocks back: they were asked on a tree that is no more.
+    pub(crate) fn recall(&mut self) {
+        for (index, flight) in self.flights.take(0..u64::MAX) {
+            let open = flight
+                .asked()
+                .filter_map(|asked| Some((asked.peer, asked.request?)));
+            self.cancels.extend(open);
+            self.landed(index);
+        }
+    }
+
     /// A block is under way no longer.
     pub(crate) fn landed(&mut self, index: u64) {
         if !self.view.blocks.get(index) {

@@ -9,7 +9,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
-use std::ops::{ControlFlow, Range};
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -250,6 +250,16 @@ pub trait CoreRead: Debug + Send + Sync {
     /// # Errors
     /// What reading may return.
     fn group(&self) -> Result<Option<Topic>, StorageError>;
+
+    /// The pieces of user data whose keys lie between two bounds, in the order of their keys (by their
+    /// bytes). Empty where the bounds leave nothing between them.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn user_data_between(
+        &self,
+        bounds: (Bound<&str>, Bound<&str>),
+    ) -> Result<Vec<(String, Bytes)>, StorageError>;
 }
 
 /// A log in a store. Clones of the `Arc`, and further opens, are the same log.

@@ -1,17 +1,21 @@
 //! Opening a log, option by option.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hc_merkle::{CoreKey, KeyPair, Manifest};
+use bytes::Bytes;
+use hc_merkle::{BlockIndex, CoreKey, KeyPair, Manifest};
 use hc_storage::Durability;
 
 use crate::cipher::Cipher;
 use crate::core::{Identity, Opening};
 use crate::encryption::{Encryption, EncryptionKey};
 use crate::error::OpenError;
-use crate::hypercore::Hypercore;
+use crate::hypercore::{Hypercore, IntoBlock};
+use crate::read::Wait;
 use crate::replicate::Replicating;
 use crate::rt::Runtime;
+use crate::session::Defaults;
 use crate::signer::ExternalSigner;
 use crate::storage::Storage;
 
@@ -44,6 +48,11 @@ pub struct Builder {
     durability: Option<Durability>,
     if_missing: Option<IfMissing>,
     pub(crate) replicating: Replicating,
+    overwrite: bool,
+    complete: bool,
+    user_data: Vec<(String, Bytes)>,
+    /// What the first handle does by default, but for its cipher.
+    defaults: Defaults,
     contradiction: Option<&'static str>,
 }
 
@@ -57,6 +66,10 @@ impl Builder {
             durability: None,
             if_missing: None,
             replicating: None,
+            overwrite: false,
+            complete: false,
+            user_data: Vec::new(),
+            defaults: Defaults::default(),
             contradiction: None,
         }
     }
@@ -195,6 +208,59 @@ impl Builder {
         self
     }
 
+    /// Replaces the log, if the store has it, by an empty one: all blocks and user data are gone. Where no
+    /// key was given that is a new log, with a new key pair; else one with the same key and, if it was
+    /// stored, the same secret key. What such a log signs contradicts what it signed before: where peers
+    /// may have that, [truncate](Hypercore::truncate) it instead.
+    pub fn overwrite(mut self) -> Self {
+        self.overwrite = true;
+        self
+    }
+
+    /// Keeps the whole log here: fetches all of its blocks, and then those that come, for as long as it
+    /// is open. Without this only what is asked for is fetched.
+    pub fn complete(mut self) -> Self {
+        self.complete = true;
+        self
+    }
+
+    /// Stores a piece of user data with the log, each time that it is opened like this. May be called
+    /// several times.
+    pub fn user_data(mut self, key: impl Into<String>, value: impl IntoBlock) -> Self {
+        self.user_data.push((key.into(), value.into_block()));
+        self
+    }
+
+    /// How long reads wait for what is not stored here, where they are not told; forever by default.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.defaults.wait = wait;
+        self
+    }
+
+    /// As [`wait`](Self::wait), for so long.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.wait(Wait::For(timeout))
+    }
+
+    /// Calls a function with each block that has to be waited for, once for each get.
+    pub fn on_wait(mut self, hook: impl Fn(BlockIndex) + Send + Sync + 'static) -> Self {
+        self.defaults.on_wait = Some(Arc::new(hook));
+        self
+    }
+
+    /// Neither appends nor truncates through the handle, though there is a key pair.
+    pub fn read_only(mut self) -> Self {
+        self.defaults.read_only = true;
+        self
+    }
+
+    /// Is not interested in new blocks by itself: serves peers, and asks them only for what it is asked
+    /// for.
+    pub fn inactive(mut self) -> Self {
+        self.defaults.presence.active = false;
+        self
+    }
+
     /// Opens the log.
     ///
     /// # Errors
@@ -209,11 +275,17 @@ impl Builder {
             .or_else(default_runtime)
             .ok_or(OpenError::NoRuntime)?;
         let cipher = self.cipher.map(Arc::new);
-        let opening = Opening {
+        let defaults = Defaults {
             cipher: cipher.clone(),
+            ..self.defaults
+        };
+        let opening = Opening {
+            cipher,
             storage: self.storage,
             identity: self.identity,
             if_missing: self.if_missing.unwrap_or_default(),
+            overwrite: self.overwrite,
+            user_data: self.user_data,
             durability: self.durability.unwrap_or_default(),
             runtime: runtime.clone(),
         };
@@ -226,7 +298,10 @@ impl Builder {
         if let Some(replicating) = self.replicating {
             core.configure(|config| *config = replicating);
         }
-        Ok(Hypercore::new(core, cipher))
+        if self.complete {
+            core.follow();
+        }
+        Ok(Hypercore::new(core, defaults))
     }
 }
 

@@ -4,14 +4,16 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use hc_merkle::manifest::ManifestError;
-use hc_merkle::{BlockIndex, CoreKey, Length, PublicKey, SignError, SignatureError};
+use hc_merkle::{BlockIndex, CoreKey, DiscoveryKey, Length, PublicKey, SignError, SignatureError};
 use hc_storage::StorageError;
 use thiserror::Error;
 
 use crate::core::lane::LaneError;
+use crate::core::publish::CommitError;
 use crate::encryption::EncryptionError;
 use crate::limits::MAX_BLOCK_BYTES;
 use crate::signer::SealError;
+use crate::write::{ClearError, TruncateError, UserDataError};
 
 /// Why a log was not opened.
 #[derive(Debug, Error)]
@@ -160,6 +162,16 @@ pub enum GetError {
         /// Which.
         index: BlockIndex,
     },
+    /// The snapshot has no such block.
+    #[error("block {index} is past the end of the snapshot of log {}, at {length}", log.to_z32())]
+    PastSnapshot {
+        /// Which.
+        index: BlockIndex,
+        /// Blocks in the snapshot.
+        length: Length,
+        /// Of which log.
+        log: DiscoveryKey,
+    },
     /// The store says that it has the block, and does not.
     #[error("block {index} is missing from the store")]
     Lost {
@@ -259,26 +271,47 @@ pub enum RefreshError {
 #[error(transparent)]
 pub struct CloseError(#[from] pub(crate) StorageError);
 
-impl From<SealError> for AppendError {
-    fn from(error: SealError) -> Self {
-        match error {
-            SealError::NotWritable => Self::NotWritable,
-            SealError::Sign(error) => Self::Sign(error),
-            SealError::Signer(error) => Self::Signer(error),
-            SealError::Signature(error) => Self::Signature(error),
-            SealError::Closed => Self::Closed,
+/// What stands in the way of every write.
+macro_rules! write_errors {
+    ($($error:ident),*) => {$(
+        impl From<LaneError> for $error {
+            fn from(error: LaneError) -> Self {
+                match error {
+                    LaneError::Closed => Self::Closed,
+                    LaneError::Poisoned => Self::InDoubt,
+                }
+            }
         }
-    }
-}
 
-impl From<LaneError> for AppendError {
-    fn from(error: LaneError) -> Self {
-        match error {
-            LaneError::Closed => Self::Closed,
-            LaneError::Poisoned => Self::InDoubt,
+        impl From<CommitError> for $error {
+            fn from(error: CommitError) -> Self {
+                match error {
+                    CommitError::Storage(error) => Self::Storage(error),
+                    CommitError::InDoubt => Self::InDoubt,
+                }
+            }
         }
-    }
+    )*};
 }
+write_errors!(AppendError, TruncateError, ClearError, UserDataError);
+
+/// What stands in the way of every signature.
+macro_rules! seal_errors {
+    ($($error:ident),*) => {$(
+        impl From<SealError> for $error {
+            fn from(error: SealError) -> Self {
+                match error {
+                    SealError::NotWritable => Self::NotWritable,
+                    SealError::Sign(error) => Self::Sign(error),
+                    SealError::Signer(error) => Self::Signer(error),
+                    SealError::Signature(error) => Self::Signature(error),
+                    SealError::Closed => Self::Closed,
+                }
+            }
+        }
+    )*};
+}
+seal_errors!(AppendError, TruncateError);
 
 impl From<LaneError> for RefreshError {
     fn from(error: LaneError) -> Self {

@@ -218,16 +218,24 @@ pub(crate) struct Watchers(Mutex<Vec<Weak<Mutex<WatchSlot>>>>);
 
 impl Watchers {
     pub(crate) fn watch(&self, now: State, ended: bool) -> Watch {
-        let slot = WatchSlot {
+        self.add(WatchSlot {
             unseen: Some(now),
             ended,
             waker: None,
-        };
+        })
+    }
+
+    fn add(&self, slot: WatchSlot) -> Watch {
         let slot = Arc::new(Mutex::new(slot));
         let mut watchers = self.0.lock();
         watchers.retain(|one| one.strong_count() > 0);
         watchers.push(Arc::downgrade(&slot));
         Watch { slot }
+    }
+
+    /// A watch that yields nothing until something changes.
+    pub(crate) fn watch_next(&self) -> Watch {
+        self.add(WatchSlot::default())
     }
 
     pub(crate) fn publish(&self, state: State) {

@@ -13,7 +13,6 @@ use hc_protocol::Side;
 use hc_storage::Durability;
 
 use crate::builder::Builder;
-use crate::cipher::Cipher;
 use crate::core::{AppendOptions, Core, Seal};
 use crate::error::{AppendError, CloseError, InfoError, RefreshError};
 use crate::event::{Events, State, Watch};
@@ -21,6 +20,7 @@ use crate::info::Info;
 use crate::read::{Download, FindingPeers, Get, Update};
 use crate::replicate::{Connection, Peer, Replication};
 use crate::rt::BoxFuture;
+use crate::session::{Defaults, Exclusive, Handle};
 use crate::signer::ExternalSigner;
 use crate::storage::Storage;
 use crate::sync::Gate;
@@ -33,7 +33,9 @@ use crate::view::View;
 pub struct Hypercore {
     pub(crate) core: Arc<Core>,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) cipher: Option<Arc<Cipher>>,
+    pub(crate) defaults: Arc<Defaults>,
+    /// The turn of an exclusive session.
+    pub(crate) exclusive: Option<Exclusive>,
 }
 
 impl Hypercore {
@@ -52,10 +54,15 @@ impl Hypercore {
         Builder::new(storage)
     }
 
-    pub(crate) fn new(core: Arc<Core>, cipher: Option<Arc<Cipher>>) -> Self {
-        let gate = core.attach();
+    pub(crate) fn new(core: Arc<Core>, defaults: Defaults) -> Self {
+        let gate = core.attach(defaults.presence);
         core.note_handles();
-        Self { core, gate, cipher }
+        Self {
+            core,
+            gate,
+            defaults: Self::with_defaults(defaults),
+            exclusive: None,
+        }
     }
 
     /// What names the log. Whoever knows it may read the log; whoever is told it can verify it.
@@ -113,7 +120,7 @@ impl Hypercore {
     }
 
     fn padding_in(&self, view: &View) -> u64 {
-        let cipher = self.cipher.as_ref();
+        let cipher = self.defaults.cipher.as_ref();
         cipher.map_or(0, |cipher| cipher.padding(&view.authority))
     }
 
@@ -139,7 +146,7 @@ impl Hypercore {
     /// Whether this handle can append.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.core.can_sign() && !self.gate.is_closed()
+        self.handle().may_write(&Seal::Own) && !self.gate.is_closed()
     }
 
     /// Whether this handle was closed.
@@ -188,9 +195,7 @@ impl Hypercore {
             max_length: None,
         };
         Append {
-            core: self.core.clone(),
-            gate: self.gate.clone(),
-            cipher: self.cipher.clone(),
+            handle: self.handle(),
             blocks,
             options,
         }
@@ -198,7 +203,7 @@ impl Hypercore {
 
     /// Reads a block: a future that gives its bytes, verified.
     pub fn get(&self, index: u64) -> Get {
-        Get::new(self, BlockIndex::new(index))
+        Get::new(self.reader(), BlockIndex::new(index))
     }
 
     /// Fetches the blocks of a range: a future that ends when all of them are stored here. Without an
@@ -361,13 +366,21 @@ impl Hypercore {
     /// [`CloseError`] where the store could not bring everything to the disk; it is closed all the
     /// same.
     pub async fn close(&self) -> Result<(), CloseError> {
-        if self.gate.close() {
-            self.core.note_handles();
-            if !self.core.is_attached() {
-                self.core.close().await?;
-            }
+        self.detach();
+        if !self.core.is_attached() {
+            self.core.close().await?;
         }
         Ok(())
+    }
+
+    /// Closes this handle, but not the log.
+    fn detach(&self) {
+        if let Some(exclusive) = &self.exclusive {
+            exclusive.end();
+        }
+        if self.gate.close() {
+            self.core.note_handles();
+        }
     }
 
     /// Closes all handles of the log, and the log.
@@ -382,23 +395,17 @@ impl Hypercore {
 impl Clone for Hypercore {
     /// Another session on the same log. Closed from the start if this one is.
     fn clone(&self) -> Self {
-        let gate = self.core.attach();
+        let log = Self::new(self.core.clone(), (*self.defaults).clone());
         if self.gate.is_closed() {
-            gate.close();
+            log.detach();
         }
-        Self {
-            core: self.core.clone(),
-            gate,
-            cipher: self.cipher.clone(),
-        }
+        log
     }
 }
 
 impl Drop for Hypercore {
     fn drop(&mut self) {
-        if self.gate.close() {
-            self.core.note_handles();
-        }
+        self.detach();
     }
 }
 
@@ -436,9 +443,7 @@ impl Appended {
 #[derive(Debug)]
 #[must_use = "nothing is appended unless it is awaited"]
 pub struct Append {
-    core: Arc<Core>,
-    gate: Arc<Gate>,
-    cipher: Option<Arc<Cipher>>,
+    handle: Handle,
     blocks: Vec<Bytes>,
     options: AppendOptions,
 }
@@ -486,13 +491,11 @@ impl Append {
 
     async fn run(self) -> Result<Appended, AppendError> {
         let Self {
-            core,
-            gate,
-            cipher,
+            handle,
             blocks,
             options,
         } = self;
-        core.append(&gate, cipher.as_deref(), blocks, options).await
+        handle.core.append(&handle, blocks, options).await
     }
 }
 

@@ -122,11 +122,14 @@ mod read;
 mod remote_proof;
 mod replicate;
 pub mod rt;
+mod session;
 mod signer;
+mod snapshot;
 mod storage;
 mod sync;
 mod verify;
 mod view;
+mod write;
 
 pub use builder::{Builder, IfMissing};
 pub use derive::{NamePath, PrimaryKey};
@@ -141,16 +144,23 @@ pub use identity::SetManifestError;
 pub use info::Info;
 pub use prologue::CopyPrologueError;
 pub use read::{
-    Download, Downloading, FindingPeers, Get, Position, Progress, SeekError, Source, Update, Wait,
+    Download, Downloading, FindingPeers, Get, Position, Progress, Seek, SeekError, Source,
+    TreeHashAt, TreeHashError, Update, Wait,
 };
 pub use remote_proof::{Prove, ProveError, Proven, RemoteProof, RemoteProofError};
 pub use replicate::{
     Connection, Ended, Extension, ExtensionError, ExtensionMessage, Logs, Over, Peer, PeerState,
     Policy, Question, Questions, RateLimit, ReplicateError, Replication, Traffic,
 };
+pub use session::{SessionBuilder, SessionError, Sessions};
 pub use signer::{ExternalSigner, SealError, Signing};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use storage::Storage;
 pub use verify::{Verification, VerifyError};
+pub use write::{
+    Clear, ClearDiff, ClearError, Cleared, PurgeError, SetUserData, Truncate, TruncateError,
+    Truncated, UserDataError,
+};
 
 pub use bytes::Bytes;
 pub use hc_merkle::manifest::{self, Manifest};

@@ -9,6 +9,10 @@ pub const MAX_BLOCK_BYTES: usize = 15 * 1024 * 1024;
 /// [`Event::Lagged`](crate::Event::Lagged) says how many went.
 pub const MAX_EVENTS_WAITING: usize = 4096;
 
+/// Truncations that an open log remembers for those who read an older state of it; beyond that, the
+/// oldest two count as one, as deep as the deeper.
+pub const MAX_CUTS_REMEMBERED: usize = 256;
+
 /// How long a handshake may take where no other time is set.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -114,9 +114,9 @@ impl Hypercore {
         let blocks: Vec<Bytes> = blocks.into_iter().map(IntoBlock::into_block).collect();
         let view = self.core.view.load();
         let verifier = view.authority.verifier().ok_or(AppendError::NotWritable)?;
-        let drafted = self
-            .core
-            .draft_for(&view, self.cipher.as_deref(), blocks.clone())?;
+        let drafted =
+            self.core
+                .draft_for(&view, self.defaults.cipher.as_deref(), blocks.clone())?;
         let head = drafted.map_or_else(|| view.head.clone(), |draft| draft.head());
         Ok(Proposal {
             verifier: verifier.clone(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hc_bitfield::Bitfield;
 use hc_merkle::{Authority, Head, Length};
 
+use crate::core::cuts::Cuts;
 use crate::event::State;
 use crate::sync::Mutex;
 
@@ -22,6 +23,8 @@ pub(crate) struct View {
     /// How often blocks that were here ceased to be: a reader that misses a block it saw in an older
     /// view compares this.
     pub(crate) epoch: u64,
+    /// To what lengths the log was cut since it was opened.
+    pub(crate) cuts: Arc<Cuts>,
 }
 
 impl View {
@@ -33,6 +36,7 @@ impl View {
             contiguous,
             authority: Arc::new(authority),
             epoch: 0,
+            cuts: Arc::default(),
         }
     }
 

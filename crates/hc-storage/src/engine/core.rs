@@ -1,7 +1,7 @@
 //! A handle on one log of the default engine, or on a branch of one: how it is read.
 
 use std::any::Any;
-use std::ops::{ControlFlow, Range};
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use crate::durability::{Durability, Ticket};
 use crate::error::StorageError;
 use crate::lock::{read, write};
 use crate::log::Locator;
-use crate::record::{Alias, Auth, Hints, Lineage, Topic};
+use crate::record::{Alias, Auth, Hints, Lineage, Topic, between};
 use crate::store::{CoreRead, CoreStore};
 
 /// Most bytes that one read of several blocks takes from a segment.
@@ -276,6 +276,13 @@ impl CoreRead for CoreHandle {
 
     fn group(&self) -> Result<Option<Topic>, StorageError> {
         self.read(|state| Ok(state.facts.membership.as_ref().map(|group| group.topic)))
+    }
+
+    fn user_data_between(
+        &self,
+        bounds: (Bound<&str>, Bound<&str>),
+    ) -> Result<Vec<(String, Bytes)>, StorageError> {
+        self.read(|state| Ok(between(&state.facts.user_data, bounds)))
     }
 }
 

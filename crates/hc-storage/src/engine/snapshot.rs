@@ -1,7 +1,7 @@
 //! A log as it was: reads the live log, but for what was cut from that since. Of a branch, with the log
 //! below it as that was.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::overlay::Lookup;
 use super::state::Pinned;
 use crate::error::StorageError;
 use crate::log::Locator;
-use crate::record::{Alias, Auth, Hints, Lineage, Topic};
+use crate::record::{Alias, Auth, Hints, Lineage, Topic, between};
 use crate::store::CoreRead;
 
 /// A log as it was.
@@ -155,5 +155,13 @@ impl CoreRead for CoreSnapshot {
     fn group(&self) -> Result<Option<Topic>, StorageError> {
         let membership = self.pinned.facts.membership.as_ref();
         self.live.read(|_| Ok(membership.map(|group| group.topic)))
+    }
+
+    fn user_data_between(
+        &self,
+        bounds: (Bound<&str>, Bound<&str>),
+    ) -> Result<Vec<(String, Bytes)>, StorageError> {
+        self.live
+            .read(|_| Ok(between(&self.pinned.facts.user_data, bounds)))
     }
 }

@@ -7,7 +7,7 @@ mod state;
 use std::any::Any;
 
 use std::fmt;
-use std::ops::{ControlFlow, Range};
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use crate::limits::MAX_BRANCH_NAME_LEN;
 use crate::lock::{read, write};
 use crate::record::{
     ActiveCore, Alias, Auth, CoreEntry, CoreRecord, Hints, Lineage, NamedCore, NamespaceId,
-    StoreSecret, Topic,
+    StoreSecret, Topic, between,
 };
 use crate::store::{Access, CoreRead, CoreStore, Store, Usage};
 
@@ -333,6 +333,13 @@ impl<L: Look> CoreRead for L {
 
     fn user_data(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.look(|view| view.own.user_data.get(key).cloned())
+    }
+
+    fn user_data_between(
+        &self,
+        bounds: (Bound<&str>, Bound<&str>),
+    ) -> Result<Vec<(String, Bytes)>, StorageError> {
+        self.look(|view| between(&view.own.user_data, bounds))
     }
 
     fn lineage(&self) -> Result<Option<Lineage>, StorageError> {

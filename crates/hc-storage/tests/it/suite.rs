@@ -1,6 +1,6 @@
 //! One suite for every engine: what a store of logs must do whatever is below it.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,8 +9,8 @@ use hc_merkle::{BlockIndex, Length, NodeIndex, PublicKey};
 use hc_storage::fault::FaultDisk;
 use hc_storage::limits::MAX_NAME_LEN;
 use hc_storage::{
-    Access, Alias, Batch, BatchError, CoreRead, Durability, EncryptionScheme, Hints, MemoryStore,
-    NamespaceId, StorageError, Store, StoreOptions, StoreSecret, Topic,
+    Access, Alias, Batch, BatchError, CoreRead, CoreStore, Durability, EncryptionScheme, Hints,
+    MemoryStore, NamespaceId, StorageError, Store, StoreOptions, StoreSecret, Topic,
 };
 
 use crate::log::{
@@ -335,6 +335,41 @@ fn facts(store: &dyn Store) -> Outcome {
     assert_eq!(core.user_data("long")?, Some(long));
     assert_eq!(core.user_data("empty")?, Some(Bytes::new()));
     assert_eq!(core.user_data("gone")?, None);
+    keys_in_order(&*core)
+}
+
+fn keys_in_order(core: &dyn CoreStore) -> Outcome {
+    use Bound::{Excluded, Included, Unbounded};
+    let mut batch = Batch::new();
+    for key in ["b", "a", "ab"] {
+        batch.set_user_data(key, Some(Bytes::from_static(b"v")));
+    }
+    core.commit(batch, Durability::Os)?.wait()?;
+    let snapshot = core.snapshot()?;
+    let mut batch = Batch::new();
+    batch.set_user_data("ab", None);
+    core.commit(batch, Durability::Os)?.wait()?;
+    let keys = |from: &dyn CoreRead, bounds| -> Result<Vec<String>, StorageError> {
+        let found = from.user_data_between(bounds)?;
+        Ok(found.into_iter().map(|(key, _)| key).collect())
+    };
+    let core: &dyn CoreRead = core;
+    assert_eq!(
+        keys(core, (Unbounded, Unbounded))?,
+        ["a", "b", "empty", "long"]
+    );
+    assert_eq!(keys(core, (Included("a"), Excluded("empty")))?, ["a", "b"]);
+    assert_eq!(
+        keys(core, (Excluded("a"), Included("empty")))?,
+        ["b", "empty"]
+    );
+    assert_eq!(keys(core, (Excluded("b"), Excluded("b")))?, [""; 0]);
+    assert_eq!(keys(core, (Included("z"), Included("a")))?, [""; 0]);
+    assert_eq!(
+        keys(&*snapshot, (Unbounded, Excluded("b")))?,
+        ["a", "ab"],
+        "a snapshot keeps what it had"
+    );
     Ok(())
 }
 

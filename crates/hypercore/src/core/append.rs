@@ -3,62 +3,52 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_lite::future;
 use hc_merkle::manifest::Prologue;
-use hc_merkle::{BlockIndex, Draft, Head, Length};
+use hc_merkle::{Authority, BlockIndex, Draft, Head, Length, Verifier};
 use hc_storage::{Access, Batch, Durability};
 
 use super::Core;
-use super::lane::{Guard, LaneError};
-use super::publish::{CommitError, Staged};
+use super::publish::Staged;
 use super::seal::Seal;
 use crate::cipher::Cipher;
 use crate::encryption::{Encryption, EncryptionError};
 use crate::error::AppendError;
 use crate::hypercore::Appended;
 use crate::limits::MAX_BLOCK_BYTES;
-use crate::sync::Gate;
+use crate::session::Handle;
 use crate::view::View;
 
 impl Core {
     /// Appends the blocks together: all of them or none.
     pub(crate) async fn append(
         self: &Arc<Self>,
-        gate: &Gate,
-        cipher: Option<&Cipher>,
+        handle: &Handle,
         blocks: Vec<Bytes>,
         options: AppendOptions,
     ) -> Result<Appended, AppendError> {
         let level = options.level;
-        let guard = self.enter(gate).await?;
+        let guard = self.enter(&handle.gate).await?;
         let view = self.view.load();
-        let draft = self.draft(&view, cipher, blocks, &options)?;
+        let verifier = handle.verifier(&view).ok_or(AppendError::NotWritable)?;
+        let prologue = verifier.prologue().map(|prologue| prologue.length);
+        let needs_none = prologue.is_some_and(|prologue| view.head.length() < prologue);
+        if !handle.may_write(&options.seal) && !needs_none {
+            return Err(AppendError::NotWritable);
+        }
+        let cipher = handle.defaults.cipher.as_deref();
+        let draft = self.draft(&view.head, &verifier, cipher, blocks, options.max_length)?;
         let Some(draft) = draft else {
             return Ok(Appended::at(&view.head));
         };
-        let sealed = self.seal(gate, guard, &view, draft, &options.seal);
+        let sealed = self.seal(handle, guard, &verifier, draft, &options.seal);
         let (guard, change) = sealed.await?;
         let mut staged = Staged::on(&view);
         staged.gain(&change);
         staged.batch = Batch::from_change(&change);
+        staged.learn(verifier);
         let appended = Appended::at(&staged.next.head);
         self.commit(guard, staged, level).await?;
         Ok(appended)
-    }
-
-    /// A turn on the lane, unless the handle is closed before it comes.
-    pub(crate) async fn enter(&self, gate: &Gate) -> Result<Guard, LaneError> {
-        if gate.is_closed() {
-            return Err(LaneError::Closed);
-        }
-        if let Some(guard) = self.lane.try_lock()? {
-            return Ok(guard);
-        }
-        let closed = async {
-            gate.closed().await;
-            Err(LaneError::Closed)
-        };
-        future::or(self.lane.lock(), closed).await
     }
 
     /// The log as it would be with these blocks, whoever may sign that.
@@ -68,44 +58,39 @@ impl Core {
         cipher: Option<&Cipher>,
         blocks: Vec<Bytes>,
     ) -> Result<Option<Draft>, AppendError> {
-        let options = AppendOptions {
-            level: self.durability,
-            seal: Seal::Given(Bytes::new()),
-            max_length: None,
-        };
-        self.draft(view, cipher, blocks, &options)
+        let verifier = view.authority.verifier().ok_or(AppendError::NotWritable)?;
+        if self.store.access() == Access::ReadOnly {
+            return Err(AppendError::NotWritable);
+        }
+        self.draft(&view.head, verifier, cipher, blocks, None)
     }
 
     fn draft(
         &self,
-        view: &View,
+        head: &Head,
+        verifier: &Verifier,
         cipher: Option<&Cipher>,
         mut blocks: Vec<Bytes>,
-        options: &AppendOptions,
+        max_length: Option<Length>,
     ) -> Result<Option<Draft>, AppendError> {
-        let verifier = view.authority.verifier().ok_or(AppendError::NotWritable)?;
-        let prologue = verifier.prologue();
-        let prologue = prologue.filter(|prologue| view.head.length() < prologue.length);
-        let signs = self.can_sign() || !matches!(options.seal, Seal::Own) || prologue.is_some();
-        if !signs || self.store.access() == Access::ReadOnly {
-            return Err(AppendError::NotWritable);
-        }
-        if self.encrypted {
-            let cipher = cipher.and_then(|cipher| cipher.tie(&view.authority));
+        if self.encrypted || cipher.is_some() {
+            let known = Authority::Known(verifier.clone());
+            let cipher = cipher.and_then(|cipher| cipher.tie(&known));
             let cipher = cipher.ok_or(AppendError::EncryptionKeyMissing)?;
             check_sizes(&blocks, cipher.padding())?;
-            encrypt(cipher, &view.head, &mut blocks)?;
+            encrypt(cipher, head, &mut blocks)?;
         }
         check_sizes(&blocks, 0)?;
         if blocks.is_empty() {
             return Ok(None);
         }
-        let mut draft = Draft::new(&view.head);
-        let length = Length::new(view.head.length().get().saturating_add(blocks.len() as u64));
-        if let Some(max) = options.max_length.filter(|max| length > *max) {
+        let mut draft = Draft::new(head);
+        let length = Length::new(head.length().get().saturating_add(blocks.len() as u64));
+        if let Some(max) = max_length.filter(|max| length > *max) {
             return Err(AppendError::MaxLength { length, max });
         }
-        if let Some(prologue) = prologue {
+        let prologue = verifier.prologue();
+        if let Some(prologue) = prologue.filter(|prologue| head.length() < prologue.length) {
             blocks = begin(&mut draft, prologue, blocks)?;
         }
         draft.append(blocks).map_err(AppendError::TooLong)?;
@@ -164,14 +149,5 @@ fn check_sizes(blocks: &[Bytes], padding: usize) -> Result<(), AppendError> {
     match too_large {
         Some((position, bytes)) => Err(AppendError::BlockTooLarge { position, bytes }),
         None => Ok(()),
-    }
-}
-
-impl From<CommitError> for AppendError {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Storage(error) => Self::Storage(error),
-            CommitError::InDoubt => Self::InDoubt,
-        }
     }
 }

@@ -8,24 +8,33 @@
 
 mod append;
 mod apply;
+mod clear;
+pub(crate) mod cuts;
+mod handles;
 pub(crate) mod lane;
 mod open;
 pub(crate) mod publish;
 mod refresh;
 mod seal;
+mod truncate;
+mod user_data;
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use futures_lite::future;
 use hc_merkle::{CoreKey, DiscoveryKey};
 use hc_storage::{CoreStore, Durability, StorageError, Store};
 
 pub(crate) use self::append::AppendOptions;
 use self::apply::ApplyQueue;
 pub(crate) use self::apply::stage;
-use self::lane::Lane;
+use self::handles::Handles;
+use self::lane::{Guard, Lane, LaneError};
 pub(crate) use self::open::{Identity, Opening};
 pub(crate) use self::seal::Seal;
+pub(crate) use self::truncate::TruncateOptions;
 use crate::event::{Event, Hub, Watchers};
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
@@ -47,7 +56,7 @@ pub(crate) struct Core {
     pub(crate) encrypted: bool,
     pub(crate) store: Arc<dyn Store>,
     /// Whether the store ends with the log.
-    owns_store: bool,
+    pub(crate) owns_store: bool,
     pub(crate) log: Arc<dyn CoreStore>,
     pub(crate) durability: Durability,
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -63,55 +72,21 @@ pub(crate) struct Core {
     pub(crate) epoch: Instant,
     pub(crate) hub: Hub,
     pub(crate) watchers: Watchers,
-    /// The gates of all handles.
-    handles: Mutex<Vec<Weak<Gate>>>,
+    /// All handles.
+    handles: Handles,
+    /// One exclusive session after the other.
+    exclusive: Arc<Lane>,
+    /// Everybody has been told that the log is closed.
+    ended: AtomicBool,
     /// Closed with the last handle, or when all are closed at once.
     pub(crate) gate: Gate,
 }
 
 impl Core {
-    /// The gate of a new handle; closed from the start if the log is.
-    pub(crate) fn attach(&self) -> Arc<Gate> {
-        let gate = Arc::new(Gate::default());
-        let mut handles = self.handles.lock();
-        handles.retain(|one| one.strong_count() > 0);
-        handles.push(Arc::downgrade(&gate));
-        if self.gate.is_closed() {
-            gate.close();
-        }
-        gate
-    }
-
-    /// Whether any handle is neither closed nor dropped.
-    pub(crate) fn is_attached(&self) -> bool {
-        let handles = self.handles.lock();
-        handles
-            .iter()
-            .filter_map(Weak::upgrade)
-            .any(|gate| !gate.is_closed())
-    }
-
-    /// Tells peers whether anybody here is interested: as long as a handle is open, somebody is.
-    pub(crate) fn note_handles(&self) {
-        self.set_active(self.is_attached());
-    }
-
     /// Refuses new work, fails what waits, lets the write that is under way finish, and closes the
     /// store if it is the log's own.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<(), StorageError> {
-        if !self.gate.close() {
-            return Ok(());
-        }
-        let handles = std::mem::take(&mut *self.handles.lock());
-        for gate in handles.iter().filter_map(Weak::upgrade) {
-            gate.close();
-        }
-        self.lane.close();
-        self.lane.idle().await;
-        self.end_demands();
-        self.attend();
-        self.hub.emit(&Event::Close);
-        self.watchers.end();
+        self.shut().await;
         if !self.owns_store {
             return Ok(());
         }
@@ -119,6 +94,38 @@ impl Core {
         self.block_on_disk(move || store.close())
             .await
             .unwrap_or(Ok(()))
+    }
+
+    /// As [`close`](Self::close), but leaves the store open. Whoever comes second waits as the first
+    /// does, and nothing is told twice.
+    pub(crate) async fn shut(&self) {
+        self.gate.close();
+        self.handles.close();
+        self.exclusive.close();
+        self.lane.close();
+        self.lane.idle().await;
+        if self.ended.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.end_demands();
+        self.attend();
+        self.hub.emit(&Event::Close);
+        self.watchers.end();
+    }
+
+    /// A turn on the lane, unless the handle is closed before it comes.
+    pub(crate) async fn enter(&self, gate: &Gate) -> Result<Guard, LaneError> {
+        if gate.is_closed() {
+            return Err(LaneError::Closed);
+        }
+        if let Some(guard) = self.lane.try_lock()? {
+            return Ok(guard);
+        }
+        let closed = async {
+            gate.closed().await;
+            Err(LaneError::Closed)
+        };
+        future::or(self.lane.lock(), closed).await
     }
 
     /// Why nothing more can be stored, once that is so.

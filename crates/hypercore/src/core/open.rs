@@ -1,7 +1,9 @@
 //! Opening a log: which one is meant, making it if it is not there, and what is known of it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use hc_merkle::{
     Authority, CoreKey, Head, KeyPair, Length, Manifest, ManifestError, PublicKey, SecretKey,
     Verifier,
@@ -10,6 +12,7 @@ use hc_storage::{Access, Auth, Batch, CoreRecord, CoreStore, Durability, Store};
 
 use super::Core;
 use super::apply::ApplyQueue;
+use super::handles::Handles;
 use super::lane::Lane;
 use crate::builder::IfMissing;
 use crate::cipher::Cipher;
@@ -39,6 +42,8 @@ pub(crate) struct Opening {
     pub(crate) identity: Identity,
     pub(crate) cipher: Option<Arc<Cipher>>,
     pub(crate) if_missing: IfMissing,
+    pub(crate) overwrite: bool,
+    pub(crate) user_data: Vec<(String, Bytes)>,
     pub(crate) durability: Durability,
     pub(crate) runtime: Arc<dyn Runtime>,
 }
@@ -135,6 +140,7 @@ impl Opening {
         }
         let view = View::new(log.head()?, log.bitfield()?, authority);
         let encrypted = self.mark_encrypted(&*log, &*store, &auth, &view)?;
+        self.store_user_data(&*log)?;
         let (runtime, access) = (self.runtime, store.access());
         Ok(Arc::new(Core {
             key,
@@ -156,7 +162,9 @@ impl Opening {
             view: ViewCell::new(view),
             hub: Hub::default(),
             watchers: Watchers::default(),
-            handles: Mutex::default(),
+            handles: Handles::default(),
+            exclusive: Arc::default(),
+            ended: AtomicBool::new(false),
             gate: Gate::default(),
         }))
     }
@@ -165,7 +173,7 @@ impl Opening {
         &mut self,
         store: &dyn Store,
     ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
-        let mut named = self.identity.resolve()?;
+        let named = self.identity.resolve()?;
         let discovery_key = match &named {
             Some(named) => Some(named.key.discovery_key()),
             None => store.default_core()?,
@@ -175,8 +183,11 @@ impl Opening {
             .transpose()?
             .flatten()
         {
-            let key = found.auth()?.key;
-            return Ok((found, key));
+            let auth = found.auth()?;
+            if !self.overwrite {
+                return Ok((found, auth.key));
+            }
+            return self.replace(store, named, auth);
         }
         let may_create = self.if_missing == IfMissing::Create;
         if !may_create || store.access() == Access::ReadOnly {
@@ -184,17 +195,81 @@ impl Opening {
                 key: named.map(|named| named.key),
             });
         }
-        if named.is_none() {
-            self.identity.key_pair = Some(random_key_pair(&*self.runtime)?);
-            named = self.identity.resolve()?;
+        let named = match named {
+            Some(named) => named,
+            None => self.name_new()?,
+        };
+        self.create_first(store, named)
+    }
+
+    /// Puts an empty log in the place of a stored one: the same if it was named, else a new one.
+    fn replace(
+        &mut self,
+        store: &dyn Store,
+        mut named: Option<Named>,
+        old: Auth,
+    ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
+        if let Some(named) = &mut named {
+            let stored = || -> Result<Option<Verifier>, OpenError> {
+                Ok(match old.manifest {
+                    Some(manifest) => Some(Verifier::new(old.key, manifest)?),
+                    None if old.compat => Some(Verifier::compat(PublicKey(*old.key.as_bytes()))),
+                    None => None,
+                })
+            };
+            named.verifier = named
+                .verifier
+                .take()
+                .map_or_else(stored, |told| Ok(Some(told)))?;
+            if let (None, Some(secret)) = (&self.identity.key_pair, &old.secret_key) {
+                let key = old.key;
+                let pair = KeyPair::from_secret_key(secret);
+                self.identity.key_pair = Some(pair.map_err(|_| OpenError::SecretKey { key })?);
+            }
         }
-        let named = named.ok_or(OpenError::Missing { key: None })?;
+        let named = match named {
+            Some(named) => named,
+            None => self.name_new()?,
+        };
+        store.delete_core(&old.key.discovery_key())?;
+        self.create_first(store, named)
+    }
+
+    /// A log that nobody has had yet.
+    fn name_new(&mut self) -> Result<Named, OpenError> {
+        self.identity.key_pair = Some(random_key_pair(&*self.runtime)?);
+        let named = self.identity.resolve()?;
+        named.ok_or(OpenError::Missing { key: None })
+    }
+
+    /// Makes the log, which is the store's default if there is no other.
+    fn create_first(
+        &self,
+        store: &dyn Store,
+        named: Named,
+    ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
         let key = named.key;
         let log = self.create(store, named)?;
         if store.default_core()?.is_none() {
             store.set_default_core(&key.discovery_key())?;
         }
         Ok((log, key))
+    }
+
+    /// Stores the user data that the builder was given, as far as it is not there.
+    fn store_user_data(&self, log: &dyn CoreStore) -> Result<(), OpenError> {
+        let mut batch = Batch::new();
+        let mut is_new = false;
+        for (key, value) in &self.user_data {
+            if log.user_data(key)?.as_ref() != Some(value) {
+                batch.set_user_data(key, Some(value.clone()));
+                is_new = true;
+            }
+        }
+        if is_new {
+            log.commit(batch, self.durability)?.wait()?;
+        }
+        Ok(())
     }
 
     fn create(&self, store: &dyn Store, named: Named) -> Result<Arc<dyn CoreStore>, OpenError> {

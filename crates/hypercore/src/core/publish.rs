@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use hc_merkle::{Change, Fork, Length};
+use hc_merkle::{Authority, Change, Fork, Length, Verifier};
 use hc_replicator::{Input, Published};
 use hc_storage::{Batch, Durability, StorageError};
 
@@ -38,6 +38,14 @@ impl Staged {
 
     /// Adds what follows from a change whose nodes, blocks and head are in the batch.
     pub(crate) fn gain(&mut self, change: &Change) {
+        let grows = change
+            .head()
+            .is_some_and(|head| head.length() > Length::ZERO);
+        let begins = grows && self.next.head.length() == Length::ZERO;
+        // A later fork that an empty log takes over is no truncation to anybody.
+        if let Some(length) = change.truncate().filter(|_| !begins) {
+            self.cut(length);
+        }
         if let Some(head) = change.head() {
             self.next.head = head.clone();
         }
@@ -47,6 +55,36 @@ impl Staged {
         }
         let contiguous = self.next.have.first_unset(self.next.contiguous.get());
         self.next.contiguous = Length::new(contiguous);
+    }
+
+    /// Who may sign is known now, if it was not before.
+    pub(crate) fn learn(&mut self, verifier: Verifier) {
+        if self.next.authority.verifier().is_some() {
+            return;
+        }
+        if let Some(manifest) = verifier.manifest() {
+            self.batch.set_manifest(manifest.clone());
+        }
+        self.next.authority = Arc::new(Authority::Known(verifier));
+    }
+
+    /// The log is cut to a length, before anything else of this change.
+    fn cut(&mut self, length: Length) {
+        let next = &mut self.next;
+        next.have.unset_range(length.get()..u64::MAX);
+        next.contiguous = next.contiguous.min(length);
+        next.epoch = next.epoch.wrapping_add(1);
+        Arc::make_mut(&mut next.cuts).note(next.epoch, length);
+        self.published.truncated = Some(length);
+    }
+
+    /// Blocks of a range are dropped, while the log still spans them.
+    pub(crate) fn drop_blocks(&mut self, range: Range<u64>) {
+        let next = &mut self.next;
+        next.have.unset_range(range.clone());
+        next.contiguous = next.contiguous.min(Length::new(range.start));
+        next.epoch = next.epoch.wrapping_add(1);
+        self.published.lost.push(range);
     }
 }
 

@@ -8,9 +8,8 @@ use hc_merkle::{Change, Draft, Head, Verifier};
 
 use super::Core;
 use super::lane::Guard;
+use crate::session::Handle;
 use crate::signer::{ExternalSigner, SealError};
-use crate::sync::Gate;
-use crate::view::View;
 
 /// How a change is to be signed.
 #[derive(Debug, Clone, Default)]
@@ -34,21 +33,21 @@ impl Core {
     /// back, which was kept meanwhile.
     pub(crate) async fn seal(
         &self,
-        gate: &Gate,
+        handle: &Handle,
         guard: Guard,
-        view: &View,
+        verifier: &Verifier,
         draft: Draft,
         how: &Seal,
     ) -> Result<(Guard, Change), SealError> {
-        let verifier = view.authority.verifier().ok_or(SealError::NotWritable)?;
         let head = draft.head();
         let prologue = verifier.prologue();
         if prologue.is_some_and(|prologue| head.length() <= prologue.length) {
             verifier.verify(&head)?;
             return Ok((guard, draft.seal_unsigned()));
         }
+        let pair = handle.defaults.key_pair.as_ref();
         let external = match how {
-            Seal::Own => self.external.as_ref(),
+            Seal::Own => self.external.as_ref().filter(|_| pair.is_none()),
             Seal::By(signer) => Some(signer),
             Seal::Given(signature) => {
                 check(verifier, &head, signature.clone())?;
@@ -56,14 +55,16 @@ impl Core {
             }
         };
         let Some(external) = external else {
-            let writer = self.writer.as_ref().ok_or(SealError::NotWritable)?;
+            let writer = pair
+                .or(self.writer.as_ref())
+                .ok_or(SealError::NotWritable)?;
             let signature = verifier.sign(writer, &head.signed_tree())?;
             return sealed(guard, draft, signature);
         };
         let parked = guard.park();
         let asked = ask(verifier, &head, &**external);
         let closed = async {
-            gate.closed().await;
+            handle.gate.closed().await;
             Err(SealError::Closed)
         };
         let signature = future::or(asked, closed).await?;

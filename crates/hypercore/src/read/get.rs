@@ -1,49 +1,61 @@
 //! One block: from the store if it is there, else from whoever has it.
 
+use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_lite::future::yield_now;
 use hc_merkle::BlockIndex;
-use hc_replicator::{Demand, Outcome};
+use hc_replicator::Demand;
 
-use super::wait::{Wait, Waited};
-use crate::cipher::Cipher;
+use super::reader::Reader;
+use super::wait::Wait;
 use crate::core::Core;
 use crate::error::GetError;
-use crate::hypercore::Hypercore;
 use crate::rt::BoxFuture;
-use crate::sync::Gate;
+use crate::session::OnWait;
 
 /// A block that was asked for; see [`Hypercore::get`](crate::Hypercore::get). Dropping it takes the
 /// question back.
-#[derive(Debug)]
 #[must_use = "nothing is read unless it is awaited"]
 pub struct Get {
-    core: Arc<Core>,
-    gate: Arc<Gate>,
-    cipher: Option<Arc<Cipher>>,
+    reader: Reader,
     index: BlockIndex,
-    wait: Wait,
+    wait: Option<Wait>,
+    on_wait: Option<OnWait>,
     force: bool,
+    form: Form,
+}
+
+/// In which form a block is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Decrypted, where the handle can.
+    Plain,
+    /// Encrypted, without what the encryption put in front.
+    Ciphertext,
+    /// As it is stored.
+    Stored,
 }
 
 impl Get {
-    pub(crate) fn new(log: &Hypercore, index: BlockIndex) -> Self {
+    pub(crate) fn new(reader: Reader, index: BlockIndex) -> Self {
         Self {
-            core: log.core.clone(),
-            gate: log.gate.clone(),
-            cipher: log.cipher.clone(),
+            reader,
             index,
-            wait: Wait::Forever,
+            wait: None,
+            on_wait: None,
             force: false,
+            form: Form::Plain,
         }
     }
 
-    /// How long to wait for a block that is not stored here; forever by default.
+    /// How long to wait for a block that is not stored here, instead of what the handle does by default;
+    /// forever, if that says nothing.
     pub fn wait(mut self, wait: Wait) -> Self {
-        self.wait = wait;
+        self.wait = Some(wait);
         self
     }
 
@@ -63,53 +75,97 @@ impl Get {
         self
     }
 
+    /// Calls a function if the block has to be waited for, before the one of the handle.
+    pub fn on_wait(mut self, hook: impl Fn(BlockIndex) + Send + Sync + 'static) -> Self {
+        self.on_wait = Some(Arc::new(hook));
+        self
+    }
+
     /// The block as it is stored, encrypted where the log is.
     pub fn raw(mut self) -> Self {
-        self.cipher = None;
+        self.form = Form::Stored;
+        self
+    }
+
+    /// The block as long as it is in plain text, but not decrypted: without what the encryption put in
+    /// front of it.
+    pub fn encrypted(mut self) -> Self {
+        self.form = Form::Ciphertext;
         self
     }
 
     async fn run(self) -> Result<Bytes, GetError> {
-        let index = self.index;
-        if self.gate.is_closed() {
+        let (reader, index) = (&self.reader, self.index);
+        let handle = &reader.handle;
+        if handle.gate.is_closed() {
             return Err(GetError::Closed);
         }
-        if let Some(stored) = self.core.read(index)? {
-            return self.decrypt(stored);
+        if let Some(block) = self.look()? {
+            return Ok(block);
         }
-        if self.wait == Wait::No {
+        let asked = reader.moment();
+        if reader.is_cut(index, asked) {
+            return Err(GetError::Truncated { index });
+        }
+        let wait = self.wait.unwrap_or(handle.defaults.wait);
+        if wait == Wait::No {
             return Err(GetError::NotLocal { index });
         }
-        let wait = self.wait.fixed(&self.core);
+        handle.defaults.note_wait(index, self.on_wait.as_ref());
+        let wait = wait.fixed(&handle.core);
+        let what = if self.force {
+            Demand::Forced(index)
+        } else {
+            Demand::Block(index)
+        };
         loop {
-            let what = if self.force {
-                Demand::Forced(index)
-            } else {
-                Demand::Block(index)
-            };
-            let demand = self.core.demand(what);
-            match wait.apply(&self.core, &self.gate, demand).await {
-                Waited::Done(Outcome::Available) => {}
-                Waited::Done(_) => return Err(GetError::Truncated { index }),
-                Waited::TimedOut => return Err(GetError::TimedOut { index }),
-                Waited::Closed => return Err(GetError::Closed),
-                Waited::Failed(error) => return Err(GetError::Unstorable { index, error }),
+            reader.fetch(what.clone(), index, wait).await?;
+            if reader.is_cut(index, asked) {
+                return Err(GetError::Truncated { index });
             }
-            // It may have been cut again in the meantime: then it is waited for once more.
-            if let Some(stored) = self.core.read(index)? {
-                return self.decrypt(stored);
+            if let Some(block) = self.look()? {
+                return Ok(block);
             }
+            // Dropped again in the meantime: then it is waited for once more.
+            yield_now().await;
         }
     }
 
-    fn decrypt(&self, stored: Bytes) -> Result<Bytes, GetError> {
-        let Some(cipher) = &self.cipher else {
+    /// The block, if it is stored here.
+    pub(crate) fn look(&self) -> Result<Option<Bytes>, GetError> {
+        let index = self.index;
+        if let Some(frozen) = &self.reader.frozen {
+            let length = frozen.head.length();
+            if index.get() >= length.get() {
+                return Err(GetError::PastSnapshot {
+                    index,
+                    length,
+                    log: self.reader.handle.core.discovery_key,
+                });
+            }
+        }
+        let stored = self.reader.local(index)?;
+        stored.map(|stored| self.form(stored)).transpose()
+    }
+
+    fn form(&self, stored: Bytes) -> Result<Bytes, GetError> {
+        let handle = &self.reader.handle;
+        let Some(cipher) = &handle.defaults.cipher else {
             return Ok(stored);
         };
-        let index = self.index;
-        let authority = &self.core.view.load().authority;
-        let plain = cipher.decrypt(authority, index, &stored);
-        plain.map_err(|source| GetError::Encryption { index, source })
+        let authority = &handle.core.view.load().authority;
+        match self.form {
+            Form::Stored => Ok(stored),
+            Form::Ciphertext => {
+                let padding = usize::try_from(cipher.padding(authority)).unwrap_or(usize::MAX);
+                Ok(stored.slice(padding.min(stored.len())..))
+            }
+            Form::Plain => {
+                let index = self.index;
+                let plain = cipher.decrypt(authority, index, &stored);
+                plain.map_err(|source| GetError::Encryption { index, source })
+            }
+        }
     }
 }
 
@@ -122,25 +178,34 @@ impl IntoFuture for Get {
     }
 }
 
+impl fmt::Debug for Get {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get")
+            .field("index", &self.index)
+            .field("wait", &self.wait)
+            .field("form", &self.form)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Core {
     /// A block as it is stored; `None` if it is not.
     ///
-    /// Takes no lock but for a moment. A block that a newer view no longer has is not stored; one
-    /// that the same view says is there and is not is a damaged store.
+    /// Takes no lock but for a moment. A block that the store has dropped is not stored, whether the
+    /// view that says so was published already or not; one that the store says is there and does not
+    /// give is lost.
     pub(crate) fn read(&self, index: BlockIndex) -> Result<Option<Bytes>, GetError> {
-        let mut view = self.view.load();
-        loop {
-            if !view.have.get(index.get()) {
-                return Ok(None);
-            }
-            if let Some(block) = self.log.block(index)? {
-                return Ok(Some(block));
-            }
-            let newer = self.view.load();
-            if newer.epoch == view.epoch {
-                return Err(GetError::Lost { index });
-            }
-            view = newer;
+        if !self.view.load().have.get(index.get()) {
+            return Ok(None);
         }
+        if let Some(block) = self.log.block(index)? {
+            return Ok(Some(block));
+        }
+        if self.log.bitfield()?.get(index.get()) {
+            // It may have come back in between.
+            let again = self.log.block(index)?;
+            return again.map(Some).ok_or(GetError::Lost { index });
+        }
+        Ok(None)
     }
 }

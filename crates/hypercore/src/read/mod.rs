@@ -1,17 +1,23 @@
 //! Reading: from the store, and from peers what is not there yet.
 
 mod download;
+mod frozen;
 mod get;
 mod progress;
+mod reader;
 mod seek;
+mod tree_hash;
 mod wait;
 
 use std::ops::{Bound, RangeBounds};
 
 pub use download::{Download, Downloading, FindingPeers, Update};
+pub(crate) use frozen::Frozen;
 pub use get::Get;
 pub use progress::{Progress, Source};
-pub use seek::{Position, SeekError};
+pub(crate) use reader::Reader;
+pub use seek::{Position, Seek, SeekError};
+pub use tree_hash::{TreeHashAt, TreeHashError};
 pub use wait::Wait;
 
 /// A half-open run of blocks; without an end, to the end of the log and on.

@@ -1,12 +1,22 @@
-//! Where a byte of the log lies, as far as the stored nodes tell.
+//! Where a byte of the log lies, as the nodes of the tree tell.
 //!
-//! Owns reading the nodes for the walk, which is `hc-merkle`'s. Asks no peer.
+//! Owns reading the nodes for the walk, which is `hc-merkle`'s, and waiting for those that are not here.
 
-use hc_merkle::{BlockIndex, ByteOffset, Seek, Sought, drive};
+use std::future::IntoFuture;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hc_merkle::{BlockIndex, ByteOffset, Seek as Walk, Sought, drive};
+use hc_replicator::Demand;
 use hc_storage::StorageError;
 use thiserror::Error;
 
+use super::reader::Reader;
+use super::wait::{Wait, Waited};
+use crate::error::GetError;
 use crate::hypercore::Hypercore;
+use crate::rt::BoxFuture;
 
 /// Where a byte lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +40,170 @@ pub enum SeekError {
         byte_length: u64,
     },
     /// The nodes that tell are not stored here.
-    #[error("byte {byte} is in one of the blocks {} to {}; which, is not known here", blocks.start, blocks.end - 1)]
+    #[error("byte {byte} is in one of the blocks {} to {}; which, is not known here", blocks.start, blocks.end.saturating_sub(1))]
     NotLocal {
         /// Which was sought.
         byte: u64,
         /// Where it may be.
-        blocks: std::ops::Range<u64>,
+        blocks: Range<u64>,
     },
+    /// The time to wait is over.
+    #[error("where byte {byte} is was not known in time")]
+    TimedOut {
+        /// Which was sought.
+        byte: u64,
+    },
+    /// The snapshot's part of the log that the byte is in was cut off, and its nodes were not stored.
+    #[error("byte {byte} was truncated")]
+    Truncated {
+        /// Which was sought.
+        byte: u64,
+    },
+    /// The handle was closed.
+    #[error("the log is closed")]
+    Closed,
+    /// What peers send cannot be stored.
+    #[error("the nodes that tell could not be stored: {0}")]
+    Unstorable(#[source] Arc<StorageError>),
     /// The store could not be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
+/// A byte that is looked for; see [`Hypercore::seek`]. Dropping it takes the question back.
+#[derive(Debug)]
+#[must_use = "nothing is looked for unless it is awaited"]
+pub struct Seek {
+    reader: Reader,
+    byte: u64,
+    wait: Option<Wait>,
+}
+
+impl Seek {
+    pub(crate) fn new(reader: Reader, byte: u64) -> Self {
+        Self {
+            reader,
+            byte,
+            wait: None,
+        }
+    }
+
+    /// How long to wait for what is not known here, instead of what the handle does by default; forever,
+    /// if that says nothing.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Waits for so long: [`SeekError::TimedOut`] after that.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.wait(Wait::For(timeout))
+    }
+
+    async fn run(self) -> Result<Position, SeekError> {
+        let handle = &self.reader.handle;
+        if handle.gate.is_closed() {
+            return Err(SeekError::Closed);
+        }
+        let wait = self.wait.unwrap_or(handle.defaults.wait);
+        let wait = match wait {
+            Wait::No => wait,
+            wait => wait.fixed(&handle.core),
+        };
+        loop {
+            let mut changes = handle.core.watchers.watch_next();
+            match self.reader.seek(self.byte) {
+                Err(SeekError::NotLocal { blocks, .. }) if wait != Wait::No => {
+                    self.narrow(blocks, wait).await?;
+                }
+                Err(SeekError::PastEnd { .. })
+                    if wait != Wait::No && self.reader.frozen.is_none() =>
+                {
+                    let longer = wait.apply(&handle.core, &handle.gate, changes.next());
+                    self.end(longer.await)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Fetches a block in the middle of those that the byte may be in: the nodes that prove it leave at
+    /// most half of them.
+    async fn narrow(&self, blocks: Range<u64>, wait: Wait) -> Result<(), SeekError> {
+        let byte = self.byte;
+        let middle = BlockIndex::new(blocks.start.midpoint(blocks.end));
+        if let Some(frozen) = &self.reader.frozen {
+            if middle.get() >= frozen.shared(&self.reader.handle.core).get() {
+                return Err(SeekError::Truncated { byte });
+            }
+        }
+        match self.reader.fetch(Demand::Block(middle), middle, wait).await {
+            // Where it was cut, the log is looked at again.
+            Ok(()) | Err(GetError::Truncated { .. }) => Ok(()),
+            Err(GetError::TimedOut { .. }) => Err(SeekError::TimedOut { byte }),
+            Err(GetError::Unstorable { error, .. }) => Err(SeekError::Unstorable(error)),
+            Err(GetError::Storage(error)) => Err(SeekError::Storage(error)),
+            Err(_) => Err(SeekError::Closed),
+        }
+    }
+
+    fn end<T>(&self, waited: Waited<T>) -> Result<T, SeekError> {
+        match waited {
+            Waited::Done(done) => Ok(done),
+            Waited::TimedOut => Err(SeekError::TimedOut { byte: self.byte }),
+            Waited::Closed => Err(SeekError::Closed),
+            Waited::Failed(error) => Err(SeekError::Unstorable(error)),
+        }
+    }
+}
+
+impl IntoFuture for Seek {
+    type Output = Result<Position, SeekError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl Reader {
+    /// Finds the block that a byte lies in, by the nodes that are stored here.
+    pub(crate) fn seek(&self, byte: u64) -> Result<Position, SeekError> {
+        let frozen = self.hold()?;
+        let walk = Walk::new(&frozen.head, ByteOffset::new(byte), self.padding());
+        let sought = drive(walk, |indexes| frozen.nodes(&self.handle.core, indexes))?;
+        match sought {
+            Sought::Block { index, offset } => Ok(Position { index, offset }),
+            Sought::Within { blocks } => Err(SeekError::NotLocal { byte, blocks }),
+            Sought::Past => Err(SeekError::PastEnd {
+                byte,
+                byte_length: self.plain_length(&frozen.head),
+            }),
+        }
+    }
+}
+
 impl Hypercore {
-    /// Finds the block that a byte lies in, by the nodes that are stored here. Bytes are those of the
-    /// plain text where the handle can decrypt.
+    /// Finds the block that a byte lies in, and where in it: a future to await. What the stored nodes do
+    /// not tell is asked of peers, and a byte past the end is waited for. Bytes are those of the plain
+    /// text where the handle can decrypt; the byte after the last is at the start of the block after the
+    /// last.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// log.append_batch(["abc", "d", "efg"]).await.unwrap();
+    /// let found = log.seek(5).await?;
+    /// assert_eq!((found.index.get(), found.offset), (2, 1));
+    /// # Ok::<(), hypercore::SeekError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn seek(&self, byte: u64) -> Seek {
+        Seek::new(self.reader(), byte)
+    }
+
+    /// As [`seek`](Self::seek), by the nodes that are stored here alone, at once.
     ///
     /// # Errors
     /// [`SeekError`].
@@ -54,30 +213,12 @@ impl Hypercore {
     /// # use hypercore::{Hypercore, Storage};
     /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
     /// log.append_batch(["abc", "d", "efg"]).await.unwrap();
-    /// let found = log.seek_local(5)?;
-    /// assert_eq!((found.index.get(), found.offset), (2, 1));
+    /// let found = log.seek_local(3)?;
+    /// assert_eq!((found.index.get(), found.offset), (1, 0));
     /// # Ok::<(), hypercore::SeekError>(())
     /// # }).unwrap();
     /// ```
     pub fn seek_local(&self, byte: u64) -> Result<Position, SeekError> {
-        let stored = self.core.log.snapshot()?;
-        let head = stored.head()?;
-        let padding = self.padding();
-        let sought = drive(
-            Seek::new(&head, ByteOffset::new(byte), padding),
-            |indexes| {
-                let mut nodes = Vec::with_capacity(indexes.len());
-                stored.nodes(indexes, &mut nodes)?;
-                Ok::<_, StorageError>(nodes)
-            },
-        )?;
-        match sought {
-            Sought::Block { index, offset } => Ok(Position { index, offset }),
-            Sought::Within { blocks } => Err(SeekError::NotLocal { byte, blocks }),
-            Sought::Past => Err(SeekError::PastEnd {
-                byte,
-                byte_length: self.byte_length().get(),
-            }),
-        }
+        self.reader().seek(byte)
     }
 }

@@ -54,8 +54,8 @@ impl Core {
         };
         let proof = plan.assemble(&nodes, block, verifier.and_then(Verifier::manifest))?;
         // What was read belongs together only if nothing was cut meanwhile.
-        let still = self.view.load().head.fork() == view.head.fork();
-        if !still || view.head.fork() != fork {
+        let cut = self.view.load().cuts.shortest_since(view.epoch).is_some();
+        if cut || view.head.fork() != fork {
             return Ok(Reply::NotAvailable);
         }
         Ok(Reply::Proof(proof))

@@ -7,11 +7,11 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
-use hc_merkle::{Authority, ByteLength};
+use hc_merkle::{Authority, BlockIndex, ByteLength};
 use hc_protocol::Time;
 use hc_replicator::{
-    Config, Demand, DemandId, Input, LocalView, ManifestState, Notice, Outcome, Output, PeerId,
-    Published, Replicator,
+    Config, Demand, DemandId, Input, LocalView, ManifestState, Notice, Order, Outcome, Output,
+    PeerId, Published, Replicator, Span,
 };
 
 use super::Peer;
@@ -78,6 +78,11 @@ impl Swarm {
             searches: 0,
             due: None,
         }
+    }
+
+    fn next_demand(&mut self) -> DemandId {
+        self.last_demand = self.last_demand.wrapping_add(1);
+        DemandId(self.last_demand)
     }
 
     fn drain(&mut self, heard: bool, after: &mut Aftermath) {
@@ -373,14 +378,24 @@ impl Core {
         swarm.machine.peers().filter_map(member).collect()
     }
 
+    /// Asks for all blocks, and for those that come, for as long as the log is open.
+    pub(crate) fn follow(&self) {
+        let id = self.swarm.lock().next_demand();
+        let what = Demand::Span(Span {
+            start: BlockIndex::new(0),
+            end: None,
+            order: Order::Scattered,
+        });
+        self.feed([Input::Demanded { id, what }]);
+    }
+
     /// Asks for something; the answer comes unless the returned value is dropped.
     pub(crate) fn demand(self: &Arc<Self>, what: Demand) -> Demanded {
         let (sender, receiver) = reply();
         let mut after = Aftermath::default();
         let id = {
             let mut swarm = self.swarm.lock();
-            swarm.last_demand = swarm.last_demand.wrapping_add(1);
-            let id = DemandId(swarm.last_demand);
+            let id = swarm.next_demand();
             // What cannot be stored cannot be waited for.
             if self.fault().is_none() {
                 swarm.waiters.insert(id, sender);

@@ -4,6 +4,7 @@
 
 mod attach;
 mod bits;
+mod clear;
 mod derive;
 mod disk;
 mod encryption;
@@ -15,13 +16,19 @@ mod interop;
 mod limits;
 mod log;
 mod manifests;
+mod opening;
 mod peers;
 mod pipe;
 mod remote_proofs;
 mod replicate;
 #[path = "../sim/runtime.rs"]
 mod runtime;
+mod search;
+mod sessions;
 mod signers;
+mod snapshots;
 mod strangers;
 #[cfg(feature = "tokio")]
 mod tokio;
+mod truncate;
+mod user_data;
