@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hc_merkle::{BlockIndex, ByteLength, ByteRange, Head};
-use hc_storage::{Durability, StorageError};
+use hc_storage::Durability;
 
 use super::Core;
 use super::publish::Staged;
@@ -64,7 +64,7 @@ impl Core {
         let block = BlockIndex::new(block);
         let lost = |_| ClearError::Lost { index: block };
         let plan = ByteRange::of_block(head, block).map_err(lost)?;
-        let nodes = self.nodes(plan.nodes()).map_err(StorageError::from)?;
+        let nodes = self.nodes(plan.nodes())?;
         plan.range(&nodes).map_err(lost)
     }
 }

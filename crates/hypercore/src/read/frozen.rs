@@ -58,10 +58,10 @@ impl Frozen {
 
     /// A block as it is stored; `None` where it is neither stored in this state nor in the present one.
     pub(crate) fn block(&self, core: &Core, index: BlockIndex) -> Result<Option<Bytes>, GetError> {
-        if self.have.get(index.get()) {
-            if let Some(block) = self.stored.block(index)? {
-                return Ok(Some(block));
-            }
+        if self.have.get(index.get())
+            && let Some(block) = self.stored.block(index)?
+        {
+            return Ok(Some(block));
         }
         let is_shared = || index.get() < self.shared(core).get();
         if !is_shared() {

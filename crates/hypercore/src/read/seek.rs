@@ -132,10 +132,10 @@ impl Seek {
     async fn narrow(&self, blocks: Range<u64>, wait: Wait) -> Result<(), SeekError> {
         let byte = self.byte;
         let middle = BlockIndex::new(blocks.start.midpoint(blocks.end));
-        if let Some(frozen) = &self.reader.frozen {
-            if middle.get() >= frozen.shared(&self.reader.handle.core).get() {
-                return Err(SeekError::Truncated { byte });
-            }
+        if let Some(frozen) = &self.reader.frozen
+            && middle.get() >= frozen.shared(&self.reader.handle.core).get()
+        {
+            return Err(SeekError::Truncated { byte });
         }
         match self.reader.fetch(Demand::Block(middle), middle, wait).await {
             // Where it was cut, the log is looked at again.
