@@ -4,7 +4,7 @@
 //! what the tests do with it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
@@ -24,11 +24,15 @@ pub(crate) fn node_is_here() -> bool {
         .is_ok_and(|out| out.status.success())
 }
 
-/// Installs the pinned packages, unless what is there was made from the same lists.
+/// Installs the packages that the interop tests need.
 pub(crate) fn install() -> anyhow::Result<()> {
-    let from = root().join("xtask/interop");
-    let into = folder();
-    fs::create_dir_all(&into)?;
+    install_from(&root().join("xtask/interop"), &folder())
+}
+
+/// Installs the packages pinned in one folder into another, unless what is there was made from the
+/// same lists.
+pub(crate) fn install_from(from: &Path, into: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(into)?;
     let mut same = into.join("node_modules/.complete").exists();
     for name in ["package.json", "package-lock.json"] {
         let pinned = fs::read(from.join(name)).with_context(|| format!("no {name}"))?;
@@ -40,7 +44,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     }
     run(Command::new("npm")
         .args(["ci", "--no-audit", "--no-fund"])
-        .current_dir(&into))?;
+        .current_dir(into))?;
     fs::write(into.join("node_modules/.complete"), "")?;
     Ok(())
 }

@@ -9,10 +9,13 @@ mod bench;
 mod ci;
 mod claims;
 mod fuzz;
+mod growth;
+mod hostile;
 mod interop;
 mod layers;
 mod limits;
 mod main_job;
+mod peers;
 mod ran;
 mod run;
 mod tidy;
@@ -47,11 +50,7 @@ enum Chore {
     /// Checks the rules of the house that no compiler checks.
     Tidy,
     /// Runs the criterion benches.
-    Bench {
-        /// Arguments for `cargo bench`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<String>,
-    },
+    Bench(bench::Options),
     /// Fuzzes every target in turn.
     Fuzz {
         /// Seconds for each target.
@@ -76,6 +75,18 @@ enum Chore {
         #[arg(long, default_value_t = 1_000_000)]
         seeds: u64,
     },
+    /// Measures what one operation costs on logs of growing length, and draws docs/growth.svg.
+    Growth {
+        /// The longest log has 10 to this power of blocks.
+        #[arg(long, default_value_t = 7)]
+        powers: u32,
+    },
+    /// Attacks a server and a reader over real sockets, and prints what it costs them.
+    Hostile {
+        /// Blocks of 1 KiB in the log.
+        #[arg(long, default_value_t = 200_000)]
+        blocks: u64,
+    },
     /// Makes the golden vectors again with the reference and compares them with the committed ones.
     Vectors,
 }
@@ -87,10 +98,12 @@ fn main() -> ExitCode {
         Chore::Layers => layers::check(),
         Chore::Limits => limits::write(),
         Chore::Tidy => tidy::check(),
-        Chore::Bench { rest } => bench::run(&rest),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
         Chore::MainJob { mebibytes } => main_job::measure(mebibytes),
         Chore::Simulate { from, seeds } => ci::simulate(from, seeds),
+        Chore::Growth { powers } => growth::measure(powers),
+        Chore::Hostile { blocks } => hostile::measure(blocks),
         Chore::Vectors => vectors::check(),
     };
     match done {

@@ -27,9 +27,9 @@ const TICKS: f64 = 100.0;
 
 /// What the kernel says of a process.
 #[derive(Debug, Default, Clone, Copy)]
-struct Usage {
-    cpu_seconds: f64,
-    peak_mib: f64,
+pub(crate) struct Usage {
+    pub(crate) cpu_seconds: f64,
+    pub(crate) peak_mib: f64,
 }
 
 /// One row of the table.
@@ -211,7 +211,7 @@ impl Usage {
 }
 
 /// CPU time and peak memory of a running process.
-fn usage(pid: u32) -> anyhow::Result<Usage> {
+pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").context("odd stat")?;
     let field = |at: usize| {
@@ -234,7 +234,7 @@ fn usage(pid: u32) -> anyhow::Result<Usage> {
 }
 
 /// Waits for a process and returns the last line it printed, and the last its usage was seen to be.
-fn finish(mut child: Child) -> anyhow::Result<(Value, Usage)> {
+pub(crate) fn finish(mut child: Child) -> anyhow::Result<(Value, Usage)> {
     let pid = child.id();
     let ended = Arc::new(AtomicBool::new(false));
     let watch = {
