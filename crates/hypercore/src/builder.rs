@@ -288,6 +288,8 @@ impl Builder {
             user_data: self.user_data,
             durability: self.durability.unwrap_or_default(),
             runtime: runtime.clone(),
+            home: None,
+            alias: None,
         };
         let core = if opening.storage.blocks() {
             let opened = crate::rt::run(&*runtime, move || opening.run()).await;
@@ -314,18 +316,23 @@ impl std::fmt::Debug for Builder {
     }
 }
 
-fn set<T>(slot: &mut Option<T>, value: T, name: &'static str, twice: &mut Option<&'static str>) {
+pub(crate) fn set<T>(
+    slot: &mut Option<T>,
+    value: T,
+    name: &'static str,
+    twice: &mut Option<&'static str>,
+) {
     if slot.replace(value).is_some() {
         twice.get_or_insert(name);
     }
 }
 
 #[cfg(feature = "async-std")]
-fn default_runtime() -> Option<Arc<dyn Runtime>> {
+pub(crate) fn default_runtime() -> Option<Arc<dyn Runtime>> {
     Some(Arc::new(crate::rt::AsyncStd))
 }
 
 #[cfg(not(feature = "async-std"))]
-fn default_runtime() -> Option<Arc<dyn Runtime>> {
+pub(crate) fn default_runtime() -> Option<Arc<dyn Runtime>> {
     None
 }

@@ -7,7 +7,10 @@ use std::fmt;
 
 use hc_merkle::digest::{hash, keyed_hash};
 use hc_merkle::{KeyPair, Namespace};
+use hc_storage::{Alias, StoreSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::rt::Runtime;
 
 /// The one secret that the key pairs of many logs follow from. Wiped from memory when dropped, and
 /// never printed.
@@ -40,6 +43,31 @@ impl PrimaryKey {
         let domain = Namespace::derive(b"corestore", 0);
         let parts: [&[u8]; 3] = [domain.as_bytes(), &path.0, name.as_bytes()];
         KeyPair::from_seed(&Zeroizing::new(keyed_hash(&self.0, &parts)))
+    }
+}
+
+impl PrimaryKey {
+    /// A new one.
+    pub(crate) fn random(runtime: &dyn Runtime) -> Result<Self, getrandom::Error> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        runtime.fill_random(&mut *bytes)?;
+        Ok(Self(*bytes))
+    }
+
+    /// As stores keep it.
+    pub(crate) fn secret(&self) -> StoreSecret {
+        StoreSecret::from_bytes(self.0)
+    }
+
+    /// The key pair of the log that was first opened by a name.
+    pub(crate) fn key_pair_of(&self, alias: &Alias) -> KeyPair {
+        self.key_pair(&NamePath(alias.namespace.0), &alias.name)
+    }
+}
+
+impl From<&StoreSecret> for PrimaryKey {
+    fn from(secret: &StoreSecret) -> Self {
+        Self(*secret.as_bytes())
     }
 }
 

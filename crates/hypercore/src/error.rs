@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::core::lane::LaneError;
 use crate::core::publish::CommitError;
 use crate::encryption::EncryptionError;
+use crate::identity::SetManifestError;
 use crate::limits::MAX_BLOCK_BYTES;
 use crate::signer::SealError;
 use crate::write::{ClearError, TruncateError, UserDataError};
@@ -31,6 +32,26 @@ pub enum OpenError {
         /// Which was asked for, if any was.
         key: Option<CoreKey>,
     },
+    /// The store has no log with this discovery key; its key alone could make it one.
+    #[error("the store has no log with discovery key {discovery_key:?}")]
+    Unknown {
+        /// Which was asked for.
+        discovery_key: DiscoveryKey,
+    },
+    /// The store has no log of this name, and no primary key to derive one from: it is only read, or
+    /// without its secrets.
+    #[error("the store has no log named {name:?}")]
+    Unnamed {
+        /// The name.
+        name: String,
+    },
+    /// The store of several logs was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A write, this or an earlier one, ended without saying whether it was stored: open the store
+    /// again to know.
+    #[error("a write ended in doubt; open the store again")]
+    InDoubt,
     /// The manifest is invalid, or another log's.
     #[error("manifest: {0}")]
     Manifest(#[from] ManifestError),
@@ -312,6 +333,36 @@ macro_rules! seal_errors {
     )*};
 }
 seal_errors!(AppendError, TruncateError);
+
+impl From<LaneError> for OpenError {
+    fn from(error: LaneError) -> Self {
+        match error {
+            LaneError::Closed => Self::Closed,
+            LaneError::Poisoned => Self::InDoubt,
+        }
+    }
+}
+
+impl From<CommitError> for OpenError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => Self::Storage(error),
+            CommitError::InDoubt => Self::InDoubt,
+        }
+    }
+}
+
+impl From<SetManifestError> for OpenError {
+    fn from(error: SetManifestError) -> Self {
+        match error {
+            SetManifestError::Manifest(error) => Self::Manifest(error),
+            SetManifestError::ReadOnly => Self::Storage(StorageError::ReadOnly),
+            SetManifestError::Closed => Self::Closed,
+            SetManifestError::InDoubt => Self::InDoubt,
+            SetManifestError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
 
 impl From<LaneError> for RefreshError {
     fn from(error: LaneError) -> Self {

@@ -4,10 +4,8 @@
 //! it yields the latest state, however many there were in between. Nothing in this crate depends on
 //! either being read.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,7 +13,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use hc_merkle::{BlockIndex, ByteLength, Fork, Length};
 
-use crate::limits::MAX_EVENTS_WAITING;
+use crate::hub::{News, Subscription};
 use crate::replicate::Peer;
 use crate::sync::Mutex;
 
@@ -69,112 +67,37 @@ pub enum Event {
     Close,
 }
 
-/// Where the subscribers of one log are kept.
-#[derive(Debug, Default)]
-pub(crate) struct Hub {
-    subscribers: Mutex<Vec<Weak<Mutex<Queue>>>>,
-    /// Length of the list, so that nothing is locked or built where nobody listens.
-    count: AtomicUsize,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Event>,
-    lost: u64,
-    ended: bool,
-    waker: Option<Waker>,
-}
-
-impl Hub {
-    pub(crate) fn subscribe(&self) -> Events {
-        let queue = Arc::new(Mutex::new(Queue::default()));
-        let mut subscribers = self.subscribers.lock();
-        subscribers.retain(|one| one.strong_count() > 0);
-        subscribers.push(Arc::downgrade(&queue));
-        self.count.store(subscribers.len(), Ordering::Release);
-        Events { queue }
+impl News for Event {
+    fn lagged(count: u64) -> Self {
+        Self::Lagged(count)
     }
 
-    /// Whether an event would be heard.
-    pub(crate) fn heard(&self) -> bool {
-        self.count.load(Ordering::Acquire) > 0
-    }
-
-    pub(crate) fn emit(&self, event: &Event) {
-        if !self.heard() {
-            return;
-        }
-        let mut woken = Vec::new();
-        {
-            let mut subscribers = self.subscribers.lock();
-            subscribers.retain(|one| {
-                let Some(queue) = one.upgrade() else {
-                    return false;
-                };
-                woken.extend(queue.lock().push(event));
-                true
-            });
-            self.count.store(subscribers.len(), Ordering::Release);
-        }
-        woken.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Queue {
-    fn push(&mut self, event: &Event) -> Option<Waker> {
-        if self.ended {
-            return None;
-        }
-        if self.waiting.len() >= MAX_EVENTS_WAITING {
-            self.waiting.pop_front();
-            self.lost = self.lost.saturating_add(1);
-        }
-        self.ended = *event == Event::Close;
-        self.waiting.push_back(event.clone());
-        self.waker.take()
+    fn is_last(&self) -> bool {
+        *self == Self::Close
     }
 }
 
 /// A subscription: a stream that ends after [`Event::Close`].
 #[must_use = "a subscription that is dropped hears nothing"]
-pub struct Events {
-    queue: Arc<Mutex<Queue>>,
-}
+pub struct Events(pub(crate) Subscription<Event>);
 
 impl Events {
     /// The next event; `None` after [`Event::Close`].
     pub async fn next(&mut self) -> Option<Event> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+        self.0.next().await
     }
 
     /// An event that has already happened, without waiting.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.queue.lock().pop()
-    }
-}
-
-impl Queue {
-    fn pop(&mut self) -> Option<Event> {
-        match std::mem::take(&mut self.lost) {
-            0 => self.waiting.pop_front(),
-            lost => Some(Event::Lagged(lost)),
-        }
+        self.0.try_next()
     }
 }
 
 impl Stream for Events {
     type Item = Event;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        let mut queue = self.queue.lock();
-        if let Some(event) = queue.pop() {
-            return Poll::Ready(Some(event));
-        }
-        if queue.ended {
-            return Poll::Ready(None);
-        }
-        queue.waker = Some(cx.waker().clone());
-        Poll::Pending
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        Pin::new(&mut self.0).poll_next(cx)
     }
 }
 
@@ -295,6 +218,8 @@ mod tests {
     use futures_lite::future::block_on;
 
     use super::*;
+    use crate::hub::Hub;
+    use crate::limits::MAX_EVENTS_WAITING;
 
     fn append(length: u64) -> Event {
         Event::Append {
@@ -305,7 +230,7 @@ mod tests {
     #[test]
     fn the_oldest_events_go_first_and_are_counted() {
         let hub = Hub::default();
-        let mut events = hub.subscribe();
+        let mut events = Events(hub.subscribe());
         let over = MAX_EVENTS_WAITING as u64 + 3;
         (0..over).for_each(|length| hub.emit(&append(length)));
         assert_eq!(events.try_next(), Some(Event::Lagged(3)));
@@ -318,7 +243,7 @@ mod tests {
     #[test]
     fn a_queue_filled_to_its_limit_loses_nothing() {
         let hub = Hub::default();
-        let mut events = hub.subscribe();
+        let mut events = Events(hub.subscribe());
         (0..MAX_EVENTS_WAITING as u64).for_each(|length| hub.emit(&append(length)));
         assert_eq!(events.try_next(), Some(append(0)));
     }
@@ -326,7 +251,7 @@ mod tests {
     #[test]
     fn events_end_after_close() {
         let hub = Hub::default();
-        let mut events = hub.subscribe();
+        let mut events = Events(hub.subscribe());
         hub.emit(&append(1));
         hub.emit(&Event::Close);
         hub.emit(&append(2));
@@ -338,7 +263,7 @@ mod tests {
     #[test]
     fn a_dropped_subscription_is_forgotten() {
         let hub = Hub::default();
-        drop(hub.subscribe());
+        drop(Events(hub.subscribe()));
         hub.emit(&append(1));
         assert!(!hub.heard());
     }

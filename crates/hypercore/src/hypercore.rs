@@ -54,8 +54,23 @@ impl Hypercore {
         Builder::new(storage)
     }
 
+    /// A handle that keeps nothing open and interests nobody.
+    pub(crate) fn passive(core: Arc<Core>) -> Self {
+        Self {
+            core,
+            gate: Arc::default(),
+            defaults: Arc::default(),
+            exclusive: None,
+        }
+    }
+
     pub(crate) fn new(core: Arc<Core>, defaults: Defaults) -> Self {
         let gate = core.attach(defaults.presence);
+        if let Some(scope) = &defaults.scope
+            && !scope.enter(&gate, Arc::downgrade(&core))
+        {
+            gate.close();
+        }
         core.note_handles();
         Self {
             core,
@@ -304,7 +319,7 @@ impl Hypercore {
             padding: self.padding_in(&view),
             writable: self.is_writable(),
             has_secret_key: self.core.has_secret_key,
-            encrypted: self.core.encrypted,
+            encrypted: self.core.is_encrypted(),
             tree_hash: view.head.tree_hash(),
             storage: self.core.store.usage()?,
         })
@@ -324,7 +339,7 @@ impl Hypercore {
 
     /// What happens to the log from now on. See [`Event`](crate::Event).
     pub fn events(&self) -> Events {
-        self.core.hub.subscribe()
+        Events(self.core.hub.subscribe())
     }
 
     /// The state of the log now, and then whenever it has changed.
@@ -359,7 +374,8 @@ impl Hypercore {
     }
 
     /// Closes this handle: whatever waits on it ends with `Closed`. If no other handle of the log is
-    /// open, closes the log: connections let it go, and its store is closed if it was opened for it.
+    /// open, closes the log: connections let it go, and its store is closed if it was opened for it. A
+    /// log of a [`Corestore`](crate::Corestore) stays for the peers that it has.
     /// Closing twice is no error.
     ///
     /// # Errors
@@ -367,7 +383,11 @@ impl Hypercore {
     /// same.
     pub async fn close(&self) -> Result<(), CloseError> {
         self.detach();
-        if !self.core.is_attached() {
+        if self.core.home.is_some() {
+            if self.core.gate.is_closed() {
+                self.core.lane.idle().await;
+            }
+        } else if !self.core.is_attached() {
             self.core.close().await?;
         }
         Ok(())

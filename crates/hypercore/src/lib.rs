@@ -108,10 +108,12 @@ struct ProjectReadme;
 mod builder;
 mod cipher;
 mod core;
+mod corestore;
 mod derive;
 pub mod encryption;
 mod error;
 mod event;
+mod hub;
 mod hypercore;
 mod identity;
 mod info;
@@ -131,7 +133,13 @@ mod verify;
 mod view;
 mod write;
 
+pub use crate::core::GroupActive;
 pub use builder::{Builder, IfMissing};
+pub use corestore::{
+    Audit, AuditError, Audited, CoreAuth, Corestore, CorestoreBuilder, GroupHandle, GroupUpdates,
+    ListedCore, OpenCore, Sharing, SharingPolicy, StoreEvent, StoreEvents, StoreFindingPeers,
+    Which,
+};
 pub use derive::{NamePath, PrimaryKey};
 pub use error::{
     AppendError, CloseError, DownloadError, GetError, InfoError, OpenError, RefreshError,
@@ -171,5 +179,6 @@ pub use hc_merkle::{
 pub use hc_protocol::Side as Role;
 pub use hc_replicator::{Counts, PeerPolicy, PullPolicy, Stats};
 pub use hc_storage::{
-    Durability, OpenError as StoreError, StorageError, Store, StoreOptions, Usage,
+    ActiveCore, CoreEntry, Durability, Moment, NamespaceId, OpenError as StoreError, StorageError,
+    Store, StoreOptions, Topic, Usage,
 };

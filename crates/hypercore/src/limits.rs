@@ -13,6 +13,10 @@ pub const MAX_EVENTS_WAITING: usize = 4096;
 /// oldest two count as one, as deep as the deeper.
 pub const MAX_CUTS_REMEMBERED: usize = 256;
 
+/// How long a log that was opened for a peer stays when neither side wants it, where no other time is
+/// set. As long as the reference's corestore keeps one.
+pub const PASSIVE_LINGER: Duration = Duration::from_secs(6);
+
 /// How long a handshake may take where no other time is set.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 

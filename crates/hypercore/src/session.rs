@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::cipher::Cipher;
 use crate::core::lane::Guard;
-use crate::core::{Core, Seal};
+use crate::core::{Core, Scope, Seal};
 use crate::encryption::{Encryption, EncryptionKey};
 use crate::hypercore::Hypercore;
 use crate::read::Wait;
@@ -34,6 +34,8 @@ pub(crate) struct Defaults {
     pub(crate) wait: Wait,
     pub(crate) on_wait: Option<OnWait>,
     pub(crate) presence: Presence,
+    /// What the handle closes with.
+    pub(crate) scope: Option<Arc<Scope>>,
     /// How often the handle has waited for a block. Not inherited.
     pub(crate) waits: Arc<AtomicU64>,
 }

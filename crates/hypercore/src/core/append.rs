@@ -73,7 +73,7 @@ impl Core {
         mut blocks: Vec<Bytes>,
         max_length: Option<Length>,
     ) -> Result<Option<Draft>, AppendError> {
-        if self.encrypted || cipher.is_some() {
+        if self.is_encrypted() || cipher.is_some() {
             let known = Authority::Known(verifier.clone());
             let cipher = cipher.and_then(|cipher| cipher.tie(&known));
             let cipher = cipher.ok_or(AppendError::EncryptionKeyMissing)?;

@@ -33,6 +33,24 @@ impl Handles {
         }
     }
 
+    /// Closes the log, and what does not keep it open, unless a handle does; `false` if one does, or the
+    /// log was closed before.
+    pub(super) fn close_unless_held(&self, log: &Gate) -> bool {
+        let weak = {
+            let mut entries = self.0.lock();
+            let mut open = entries.iter().filter(|entry| entry.open().is_some());
+            // Under the lock that a new handle takes: it finds the log open, or closed for good.
+            if open.any(|entry| !entry.presence.weak) || !log.close() {
+                return false;
+            }
+            std::mem::take(&mut *entries)
+        };
+        for gate in weak.iter().filter_map(|entry| entry.gate.upgrade()) {
+            gate.close();
+        }
+        true
+    }
+
     fn any(&self, what: impl Fn(&Presence) -> bool) -> bool {
         let entries = self.0.lock();
         let mut open = entries.iter().filter(|entry| entry.open().is_some());
@@ -76,12 +94,17 @@ impl Core {
     }
 
     /// Tells peers whether anybody here is interested: as long as an active handle is open, somebody
-    /// is. Without a handle that keeps the log open, those that do not are closed.
+    /// is. Without a handle that keeps the log open, those that do not are closed; with those of one of a
+    /// store's logs, that waits until its peers are gone.
     pub(crate) fn note_handles(&self) {
-        if !self.is_attached() {
+        let attached = self.is_attached();
+        if !attached && self.home.is_none() {
             self.handles.close();
         }
         self.set_active(self.handles.any(|presence| presence.active));
+        if !attached {
+            self.retire();
+        }
     }
 
     /// Whether one handle is interested.

@@ -74,6 +74,11 @@ impl Lane {
         self.shut(LaneError::Closed);
     }
 
+    /// Whether nobody holds the lane. Only meaningful after [`close`](Self::close).
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.state.lock().held
+    }
+
     /// Resolves once nobody holds the lane. Only meaningful after [`close`](Self::close).
     pub(crate) fn idle(self: &Arc<Self>) -> Idle {
         Idle { lane: self.clone() }

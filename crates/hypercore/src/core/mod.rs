@@ -10,7 +10,9 @@ mod append;
 mod apply;
 mod clear;
 pub(crate) mod cuts;
+mod group;
 mod handles;
+mod home;
 pub(crate) mod lane;
 mod open;
 pub(crate) mod publish;
@@ -25,17 +27,20 @@ use std::time::Instant;
 
 use futures_lite::future;
 use hc_merkle::{CoreKey, DiscoveryKey};
-use hc_storage::{CoreStore, Durability, StorageError, Store};
+use hc_storage::{CoreEntry, CoreStore, Durability, StorageError, Store, Topic};
 
 pub(crate) use self::append::AppendOptions;
 use self::apply::ApplyQueue;
 pub(crate) use self::apply::stage;
 use self::handles::Handles;
+pub use self::home::GroupActive;
+pub(crate) use self::home::{Home, Scope};
 use self::lane::{Guard, Lane, LaneError};
-pub(crate) use self::open::{Identity, Opening};
+pub(crate) use self::open::{Identity, Opening, check_signs, mark_encrypted};
 pub(crate) use self::seal::Seal;
 pub(crate) use self::truncate::TruncateOptions;
-use crate::event::{Event, Hub, Watchers};
+use crate::event::{Event, Watchers};
+use crate::hub::Hub;
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
 use crate::signer::ExternalSigner;
@@ -47,13 +52,17 @@ pub(crate) struct Core {
     pub(crate) key: CoreKey,
     pub(crate) discovery_key: DiscoveryKey,
     /// The key pair that signs.
-    pub(crate) writer: Option<hc_merkle::KeyPair>,
+    pub(crate) writer: OnceLock<hc_merkle::KeyPair>,
     /// Who signs in its place, outside this process.
     pub(crate) external: Option<Arc<dyn ExternalSigner>>,
     /// Whether there is a secret key that may sign, here or in a store that is only read.
     pub(crate) has_secret_key: bool,
     /// Whether blocks are encrypted before they are appended.
-    pub(crate) encrypted: bool,
+    pub(crate) encrypted: AtomicBool,
+    /// The group that the log is in.
+    pub(crate) group: OnceLock<Topic>,
+    /// The store that the log was opened in, where that has several.
+    pub(crate) home: Option<Arc<dyn Home>>,
     pub(crate) store: Arc<dyn Store>,
     /// Whether the store ends with the log.
     pub(crate) owns_store: bool,
@@ -70,7 +79,7 @@ pub(crate) struct Core {
     fault: OnceLock<Arc<StorageError>>,
     /// When the machine's time began.
     pub(crate) epoch: Instant,
-    pub(crate) hub: Hub,
+    pub(crate) hub: Hub<Event>,
     pub(crate) watchers: Watchers,
     /// All handles.
     handles: Handles,
@@ -104,6 +113,23 @@ impl Core {
         self.exclusive.close();
         self.lane.close();
         self.lane.idle().await;
+        self.end();
+    }
+
+    /// Closes a log of a store with several if nobody wants it: no handle keeps it open, and no peer is
+    /// there. A write that is under way ends on its own; the lane is idle then.
+    pub(crate) fn retire(&self) {
+        let wanted = self.home.is_none() || self.has_channels();
+        if wanted || !self.handles.close_unless_held(&self.gate) {
+            return;
+        }
+        self.exclusive.close();
+        self.lane.close();
+        self.end();
+    }
+
+    /// Tells everybody, once, that the log is closed.
+    fn end(&self) {
         if self.ended.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -111,6 +137,26 @@ impl Core {
         self.attend();
         self.hub.emit(&Event::Close);
         self.watchers.end();
+        if let Some(home) = &self.home {
+            home.closed(self.entry());
+        }
+    }
+
+    /// What the store lists the log by.
+    pub(crate) fn entry(&self) -> CoreEntry {
+        CoreEntry {
+            discovery_key: self.discovery_key,
+            key: self.key,
+        }
+    }
+
+    pub(crate) fn set_encrypted(&self, encrypted: bool) {
+        self.encrypted.store(encrypted, Ordering::Relaxed);
+    }
+
+    /// Whether blocks are encrypted before they are appended.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encrypted.load(Ordering::Relaxed)
     }
 
     /// A turn on the lane, unless the handle is closed before it comes.

@@ -5,19 +5,21 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hc_merkle::{
-    Authority, CoreKey, Head, KeyPair, Length, Manifest, ManifestError, PublicKey, SecretKey,
-    Verifier,
+    Authority, CoreKey, DiscoveryKey, Head, KeyPair, Length, Manifest, ManifestError, PublicKey,
+    SecretKey, Verifier,
 };
-use hc_storage::{Access, Auth, Batch, CoreRecord, CoreStore, Durability, Store};
+use hc_storage::{Access, Alias, Auth, Batch, CoreRecord, CoreStore, Durability, Store};
 
-use super::Core;
 use super::apply::ApplyQueue;
 use super::handles::Handles;
 use super::lane::Lane;
+use super::{Core, Home};
 use crate::builder::IfMissing;
 use crate::cipher::Cipher;
+use crate::derive::PrimaryKey;
 use crate::error::OpenError;
-use crate::event::{Hub, Watchers};
+use crate::event::Watchers;
+use crate::hub::Hub;
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
 use crate::signer::ExternalSigner;
@@ -34,6 +36,8 @@ pub(crate) struct Identity {
     /// Who signs outside this process.
     pub(crate) signer: Option<Arc<dyn ExternalSigner>>,
     pub(crate) compat: bool,
+    /// The log with this discovery key, whatever its key is.
+    pub(crate) discovery_key: Option<DiscoveryKey>,
 }
 
 /// All that opening needs.
@@ -46,6 +50,10 @@ pub(crate) struct Opening {
     pub(crate) user_data: Vec<(String, Bytes)>,
     pub(crate) durability: Durability,
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// The store that the log is one of.
+    pub(crate) home: Option<Arc<dyn Home>>,
+    /// The name that it is created with. Its key pair follows from that, and is not stored.
+    pub(crate) alias: Option<Alias>,
 }
 
 /// A log that is named: its key, and who may sign if that is known.
@@ -55,6 +63,13 @@ struct Named {
 }
 
 impl Identity {
+    /// What the store knows the log by; `None` where the store's default is meant.
+    pub(crate) fn discovery_key(&self) -> Result<Option<DiscoveryKey>, OpenError> {
+        let named = self.resolve()?;
+        let named = named.map(|named| named.key.discovery_key());
+        Ok(named.or(self.discovery_key))
+    }
+
     /// The log that was named; `None` where the store's default is meant.
     fn resolve(&self) -> Result<Option<Named>, OpenError> {
         if let Some(manifest) = &self.manifest {
@@ -133,22 +148,26 @@ impl Opening {
         };
         let auth = log.auth()?;
         let authority = self.authority(&*log, &auth, &*store)?;
-        let signer = self.signer(&auth, &authority)?;
+        let signer = self.signer(&*store, &*log, &auth, &authority)?;
         let external = self.identity.signer.take();
         if let Some(external) = &external {
             check_signs(&authority, external.public_key())?;
         }
         let view = View::new(log.head()?, log.bitfield()?, authority);
-        let encrypted = self.mark_encrypted(&*log, &*store, &auth, &view)?;
+        let cipher = self.cipher.as_deref();
+        let encrypted = mark_encrypted(&*log, &*store, cipher, view.head.length())?;
         self.store_user_data(&*log)?;
         let (runtime, access) = (self.runtime, store.access());
+        let group = log.group()?;
         Ok(Arc::new(Core {
             key,
             discovery_key: key.discovery_key(),
             has_secret_key: signer.is_some(),
-            writer: signer.filter(|_| access == Access::ReadWrite),
+            writer: once(signer.filter(|_| access == Access::ReadWrite)),
             external: external.filter(|_| access == Access::ReadWrite),
-            encrypted,
+            encrypted: AtomicBool::new(encrypted),
+            group: once(group),
+            home: self.home,
             store,
             owns_store,
             log,
@@ -174,9 +193,10 @@ impl Opening {
         store: &dyn Store,
     ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
         let named = self.identity.resolve()?;
-        let discovery_key = match &named {
-            Some(named) => Some(named.key.discovery_key()),
-            None => store.default_core()?,
+        let discovery_key = match (&named, self.identity.discovery_key) {
+            (Some(named), _) => Some(named.key.discovery_key()),
+            (None, Some(discovery_key)) => Some(discovery_key),
+            (None, None) => store.default_core()?,
         };
         if let Some(found) = discovery_key
             .map(|key| store.open_core(&key))
@@ -185,9 +205,15 @@ impl Opening {
         {
             let auth = found.auth()?;
             if !self.overwrite {
+                if let Some(alias) = self.alias.take() {
+                    name(store, &*found, &auth.key, alias)?;
+                }
                 return Ok((found, auth.key));
             }
             return self.replace(store, named, auth);
+        }
+        if let (None, Some(discovery_key)) = (&named, self.identity.discovery_key) {
+            return Err(OpenError::Unknown { discovery_key });
         }
         let may_create = self.if_missing == IfMissing::Create;
         if !may_create || store.access() == Access::ReadOnly {
@@ -250,7 +276,7 @@ impl Opening {
     ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
         let key = named.key;
         let log = self.create(store, named)?;
-        if store.default_core()?.is_none() {
+        if self.home.is_none() && store.default_core()?.is_none() {
             store.set_default_core(&key.discovery_key())?;
         }
         Ok((log, key))
@@ -277,14 +303,17 @@ impl Opening {
         let auth = Auth {
             key: named.key,
             manifest: verifier.as_ref().and_then(Verifier::manifest).cloned(),
-            secret_key: self.identity.key_pair.as_ref().map(KeyPair::secret_key),
+            secret_key: match self.alias {
+                Some(_) => None,
+                None => self.identity.key_pair.as_ref().map(KeyPair::secret_key),
+            },
             encryption: self.cipher.as_ref().map(|cipher| cipher.scheme()),
             compat: verifier.as_ref().is_some_and(Verifier::is_compat),
         };
         Ok(store.create_core(CoreRecord {
             discovery_key: named.key.discovery_key(),
             auth,
-            alias: None,
+            alias: self.alias.clone(),
         })?)
     }
 
@@ -314,36 +343,15 @@ impl Opening {
         Ok(verifier.into())
     }
 
-    /// Notes in the store that the log is encrypted, where it does not say so yet; says whether it is.
-    fn mark_encrypted(
+    /// The key pair that signs: the one given, else the one stored, else the one that follows from the
+    /// log's name.
+    fn signer(
         &self,
-        log: &dyn CoreStore,
         store: &dyn Store,
+        log: &dyn CoreStore,
         auth: &Auth,
-        view: &View,
-    ) -> Result<bool, OpenError> {
-        let key = auth.key;
-        let given = self.cipher.as_ref().map(|cipher| cipher.scheme());
-        match (auth.encryption, given) {
-            (stored, None) => return Ok(stored.is_some()),
-            (Some(stored), Some(given)) if stored == given => return Ok(true),
-            (Some(_), Some(_)) => return Err(OpenError::OtherEncryption { key }),
-            // Its writer here has written plain text.
-            (None, Some(_)) if auth.secret_key.is_some() && view.head.length() > Length::ZERO => {
-                return Err(OpenError::NotEncrypted { key });
-            }
-            (None, Some(given)) if store.access() == Access::ReadWrite => {
-                let mut batch = Batch::new();
-                batch.set_encryption(given);
-                log.commit(batch, Durability::Os)?.wait()?;
-            }
-            (None, Some(_)) => {}
-        }
-        Ok(true)
-    }
-
-    /// The key pair that signs: the one given, else the one stored.
-    fn signer(&self, auth: &Auth, authority: &Authority) -> Result<Option<KeyPair>, OpenError> {
+        authority: &Authority,
+    ) -> Result<Option<KeyPair>, OpenError> {
         let key = auth.key;
         let stored = auth.secret_key.as_ref().map(|secret: &SecretKey| {
             KeyPair::from_secret_key(secret).map_err(|_| OpenError::SecretKey { key })
@@ -356,15 +364,69 @@ impl Opening {
             .or(stored)
             .transpose()?
         else {
-            return Ok(None);
+            let derived = derived_pair(store, log)?;
+            return Ok(derived.filter(|pair| check_signs(authority, pair.public_key()).is_ok()));
         };
         check_signs(authority, pair.public_key())?;
         Ok(Some(pair))
     }
 }
 
+/// The key pair that follows from the name of a log, where it has one.
+fn derived_pair(store: &dyn Store, log: &dyn CoreStore) -> Result<Option<KeyPair>, OpenError> {
+    let (Some(alias), Some(secret)) = (log.alias()?, store.secret()?) else {
+        return Ok(None);
+    };
+    Ok(Some(PrimaryKey::from(&secret).key_pair_of(&alias)))
+}
+
+/// Records the name of a log that was stored before it was opened by it, unless it has another.
+fn name(
+    store: &dyn Store,
+    log: &dyn CoreStore,
+    key: &CoreKey,
+    alias: Alias,
+) -> Result<(), OpenError> {
+    if store.access() == Access::ReadWrite && log.alias()?.is_none() {
+        store.set_name(&key.discovery_key(), alias)?;
+    }
+    Ok(())
+}
+
+/// Notes in the store that a log is encrypted, where it does not say so yet; says whether it is.
+pub(crate) fn mark_encrypted(
+    log: &dyn CoreStore,
+    store: &dyn Store,
+    cipher: Option<&Cipher>,
+    length: Length,
+) -> Result<bool, OpenError> {
+    let auth = log.auth()?;
+    let key = auth.key;
+    let writes = || Ok::<_, OpenError>(auth.secret_key.is_some() || log.alias()?.is_some());
+    match (auth.encryption, cipher.map(Cipher::scheme)) {
+        (stored, None) => return Ok(stored.is_some()),
+        (Some(stored), Some(given)) if stored == given => return Ok(true),
+        (Some(_), Some(_)) => return Err(OpenError::OtherEncryption { key }),
+        // Its writer here has written plain text.
+        (None, Some(_)) if length > Length::ZERO && writes()? => {
+            return Err(OpenError::NotEncrypted { key });
+        }
+        (None, Some(given)) if store.access() == Access::ReadWrite => {
+            let mut batch = Batch::new();
+            batch.set_encryption(given);
+            log.commit(batch, Durability::Os)?.wait()?;
+        }
+        (None, Some(_)) => {}
+    }
+    Ok(true)
+}
+
+fn once<T>(value: Option<T>) -> OnceLock<T> {
+    value.map_or_else(OnceLock::new, OnceLock::from)
+}
+
 /// Whether the holder of a key may sign.
-fn check_signs(authority: &Authority, public_key: PublicKey) -> Result<(), OpenError> {
+pub(crate) fn check_signs(authority: &Authority, public_key: PublicKey) -> Result<(), OpenError> {
     let tree = Head::empty().signed_tree();
     let verifier = authority.verifier();
     if verifier.is_some_and(|verifier| verifier.signable(&public_key, &tree).is_ok()) {

@@ -11,8 +11,8 @@ use hc_merkle::{Authority, Change, Fork, Length, Verifier};
 use hc_replicator::{Input, Published};
 use hc_storage::{Batch, Durability, StorageError};
 
-use super::Core;
 use super::lane::Guard;
+use super::{Core, GroupActive};
 use crate::event::Event;
 use crate::view::View;
 
@@ -153,6 +153,9 @@ impl Core {
             self.hub.emit(&Event::Manifest);
         }
         let at = |view: &View| -> (Fork, Length) { (view.head.fork(), view.head.length()) };
+        if at(before) != at(after) {
+            self.tell_group(after);
+        }
         if let Some(length) = change.truncated {
             self.hub.emit(&Event::Truncate {
                 length,
@@ -161,6 +164,18 @@ impl Core {
         } else if at(before) != at(after) {
             self.hub.emit(&Event::Append {
                 length: after.head.length(),
+            });
+        }
+    }
+
+    fn tell_group(&self, view: &View) {
+        if let (Some(home), Some(topic)) = (&self.home, self.group.get()) {
+            home.active(GroupActive {
+                topic: *topic,
+                key: self.key,
+                discovery_key: self.discovery_key,
+                length: view.head.length(),
+                fork: view.head.fork(),
             });
         }
     }

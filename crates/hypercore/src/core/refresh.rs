@@ -24,9 +24,8 @@ impl Core {
     }
 
     fn reload(&self) -> Result<bool, RefreshError> {
-        if !self.store.refresh()? {
-            return Ok(false);
-        }
+        // Another log of the store may have taken in what concerns this one too.
+        self.store.refresh()?;
         let before = self.view.load();
         let mut next = View::new(
             self.log.head()?,

@@ -26,7 +26,7 @@ pub(crate) enum Seal {
 impl Core {
     /// Whether somebody here can sign.
     pub(crate) fn can_sign(&self) -> bool {
-        self.writer.is_some() || self.external.is_some()
+        self.writer.get().is_some() || self.external.is_some()
     }
 
     /// Signs a draft, unless it is the prologue of the log, which needs no signature. Gives the turn
@@ -55,9 +55,7 @@ impl Core {
             }
         };
         let Some(external) = external else {
-            let writer = pair
-                .or(self.writer.as_ref())
-                .ok_or(SealError::NotWritable)?;
+            let writer = pair.or(self.writer.get()).ok_or(SealError::NotWritable)?;
             let signature = verifier.sign(writer, &head.signed_tree())?;
             return sealed(guard, draft, signature);
         };

@@ -293,6 +293,7 @@ impl Driver {
             return Ok(false);
         };
         let paused = link.is_paused() || waiting > OUTBOX_FULL_BYTES || self.router.is_full();
+        let paused = paused || self.router.is_suspended();
         if paused || self.ending.is_some() {
             return Ok(false);
         }

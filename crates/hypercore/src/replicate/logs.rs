@@ -19,7 +19,7 @@ use crate::sync::Mutex;
 
 /// What is told to a connection, and what it tells, about logs that it was not started with.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(crate) struct Doors {
     outbox: Arc<Outbox>,
     /// Those who may yet add a log.
     holders: AtomicUsize,
@@ -101,6 +101,11 @@ impl Doors {
         waker.into_iter().for_each(Waker::wake);
     }
 
+    /// Offers a log of the store behind the connection.
+    pub(crate) fn offer(&self, core: Arc<Core>) {
+        self.tell(|state| state.added.push(core));
+    }
+
     fn tell(&self, order: impl FnOnce(&mut State)) -> bool {
         {
             let mut state = self.state.lock();
@@ -113,7 +118,8 @@ impl Doors {
         true
     }
 
-    fn knock(&self) {
+    /// Has the connection look at its logs, and whether it is at its end.
+    pub(crate) fn knock(&self) {
         self.outbox.knock().into_iter().for_each(Waker::wake);
     }
 }

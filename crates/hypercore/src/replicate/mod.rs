@@ -18,10 +18,12 @@ mod outbox;
 mod peers;
 mod policy;
 mod rate;
+mod replies;
 mod room;
 mod router;
 mod serve;
 mod slot;
+mod source;
 mod swarm;
 
 use std::collections::BTreeSet;
@@ -37,7 +39,6 @@ use hc_protocol::secret_stream::StreamHeader;
 use hc_protocol::{Side, Time};
 
 use self::connection::Parts;
-use self::logs::Doors;
 use self::outbox::Outbox;
 use self::router::Router;
 use crate::hypercore::Hypercore;
@@ -47,11 +48,13 @@ use crate::rt::Runtime;
 pub use self::connection::Connection;
 pub use self::error::ReplicateError;
 pub use self::extension::{Extension, ExtensionError, ExtensionMessage};
+pub(crate) use self::logs::Doors;
 pub use self::logs::{Logs, Question, Questions};
 pub(crate) use self::options::Replicating;
 pub use self::peers::PeerState;
 pub use self::policy::Policy;
 pub use self::rate::RateLimit;
+pub(crate) use self::source::Source;
 pub(crate) use self::swarm::Swarm;
 
 /// The other side of a connection, as one log sees it.
@@ -197,6 +200,18 @@ impl<S> Over<S> {
 }
 
 impl<S> Replication<S> {
+    /// Replicates the logs of a store.
+    pub(crate) fn of(
+        stream: S,
+        side: Side,
+        runtime: Arc<dyn Runtime>,
+        source: Arc<dyn Source>,
+    ) -> Self {
+        let mut replication = Self::over(stream, side).with(runtime);
+        replication.router.join(source);
+        replication
+    }
+
     /// Over this stream, as the side that opened it or as the one that accepted it: the two sides
     /// have to differ.
     pub fn over(stream: S, side: Side) -> Over<S> {

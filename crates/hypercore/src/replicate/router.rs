@@ -22,8 +22,10 @@ use super::error::ReplicateError;
 use super::logs::{Asked, Doors};
 use super::outbox::{Attention, Outbox, Task};
 use super::policy::Policy;
+use super::replies::Replies;
 use super::room::Room;
 use super::slot::{Peering, Pumped, Slot};
+use super::source::Source;
 use super::swarm::next_peer;
 use super::{Ended, Peer, Traffic};
 use crate::core::Core;
@@ -31,15 +33,17 @@ use crate::event::Event;
 
 /// The logs of one connection, each under a number that is not used again.
 pub(super) struct Router {
-    slots: BTreeMap<usize, Slot>,
+    pub(super) slots: BTreeMap<usize, Slot>,
     next_slot: usize,
     by_log: BTreeMap<DiscoveryKey, usize>,
     by_channel: BTreeMap<ChannelId, usize>,
     by_peer: BTreeMap<PeerId, usize>,
     outbox: Arc<Outbox>,
-    doors: Arc<Doors>,
-    session: Option<Session>,
-    alarms: Alarms,
+    pub(super) doors: Arc<Doors>,
+    /// Where logs come from that were not added.
+    pub(super) source: Option<Arc<dyn Source>>,
+    pub(super) session: Option<Session>,
+    pub(super) alarms: Alarms,
     /// Logs that have something to store.
     storing: BTreeSet<usize>,
     /// Logs that the remote does not want.
@@ -56,14 +60,14 @@ pub(super) struct Router {
     closed: bool,
     fault: Option<ReplicateError>,
     policy: Policy,
-    traffic: Traffic,
+    pub(super) traffic: Traffic,
 }
 
 /// What the handshake left behind.
 #[derive(Clone, Copy)]
-struct Session {
+pub(super) struct Session {
     side: Side,
-    remote: PublicKey,
+    pub(super) remote: PublicKey,
     hash: HandshakeHash,
 }
 
@@ -77,6 +81,7 @@ impl Router {
             by_peer: BTreeMap::new(),
             outbox,
             doors,
+            source: None,
             session: None,
             alarms: Alarms::default(),
             storing: BTreeSet::new(),
@@ -113,7 +118,7 @@ impl Router {
         core.offer(&self.outbox, at);
         self.by_log.insert(core.discovery_key, at);
         let slot = Slot::new(core, self.session.is_none());
-        self.alarms.set(at, slot.core.machine_due());
+        self.alarms.set(at, slot.due());
         if slot.is_closed() || slot.core.fault().is_some() {
             // It will not ask for attention again.
             let waker = self.outbox.attend(at);
@@ -133,8 +138,13 @@ impl Router {
     ) {
         self.session = Some(Session { side, remote, hash });
         let slots: Vec<usize> = self.slots.keys().copied().collect();
-        for slot in slots {
-            self.open(link, slot);
+        for at in slots {
+            let log = self.slots.get(&at).map(Slot::discovery_key);
+            if log.is_some_and(|log| self.shares(&log)) {
+                self.open(link, at);
+            } else {
+                self.forget(at);
+            }
         }
     }
 
@@ -176,7 +186,8 @@ impl Router {
         let Some(log) = requested_log(name) else {
             return link.reject(request);
         };
-        let answered = match (self.by_log.get(&log).copied(), self.session) {
+        let known = self.by_log.get(&log).copied();
+        let answered = match (known.or_else(|| self.find(&log)), self.session) {
             (Some(at), _) => self.open(link, at),
             (None, Some(Session { remote, .. })) => self.doors.ask(Asked {
                 log,
@@ -217,6 +228,7 @@ impl Router {
         };
         slot.peering = Some(peering);
         slot.activations = core.activity().1;
+        slot.leaves = None;
         self.refused.remove(&at);
         self.by_channel.insert(channel, at);
         self.by_peer.insert(peering.id(), at);
@@ -310,10 +322,15 @@ impl Router {
         self.by_peer.remove(&peering.id());
         self.room.lost(at);
         slot.core.lose_peer(peering.id(), peering.open);
+        let Some(source) = &self.source else { return };
+        if !slot.core.is_attached() {
+            slot.leaves = slot.core.runtime.now().checked_add(source.linger());
+            self.alarms.set(at, slot.due());
+        }
     }
 
     /// A log is replicated no longer.
-    fn forget(&mut self, at: usize) {
+    pub(super) fn forget(&mut self, at: usize) {
         self.lose(at);
         let Some(slot) = self.slots.remove(&at) else {
             return;
@@ -328,6 +345,7 @@ impl Router {
         self.by_log.remove(&slot.discovery_key());
         self.refused.remove(&at);
         self.alarms.set(at, None);
+        slot.core.retire();
     }
 
     /// Does what the machines want done; says whether there was anything. `unsent` is what waits to
@@ -446,6 +464,9 @@ impl Router {
         }
         let orders = self.doors.take();
         for core in orders.added {
+            if !self.shares(&core.discovery_key) {
+                continue;
+            }
             self.replace_closed(link, &core.discovery_key);
             if let Some(at) = self.add(core) {
                 self.open(link, at);
@@ -476,7 +497,7 @@ impl Router {
             self.closed = true;
             return self.forget(at);
         }
-        self.alarms.set(at, slot.core.machine_due());
+        self.alarms.set(at, slot.due());
         if !slot.core.apply.is_empty() {
             self.storing.insert(at);
         }
@@ -540,18 +561,6 @@ impl Router {
         self.alarms.next()
     }
 
-    /// Calls the machines whose time has come.
-    pub(super) fn elapsed(&mut self, now: Instant) {
-        for at in self.alarms.due(now) {
-            self.traffic.looked();
-            let due = self.slots.get(&at).and_then(|slot| {
-                slot.core.machine_elapsed();
-                slot.core.machine_due()
-            });
-            self.alarms.set(at, due);
-        }
-    }
-
     /// Why a log can store nothing more of what the remote sends, if that is so.
     pub(super) fn fault(&mut self) -> Option<ReplicateError> {
         self.fault.take()
@@ -560,6 +569,9 @@ impl Router {
     /// How the connection is at its end without either side's closing it: all logs were closed here,
     /// or the remote wants none of those that are left.
     pub(super) fn verdict(&self) -> Option<Result<Ended, ReplicateError>> {
+        if let Some(source) = &self.source {
+            return source.is_closed().then_some(Ok(Ended::ByUs));
+        }
         if self.refused.len() < self.slots.len() || self.doors.is_held() {
             return None;
         }
@@ -582,16 +594,5 @@ impl Drop for Router {
         while let Some(at) = self.slots.keys().next().copied() {
             self.forget(at);
         }
-    }
-}
-
-/// Replies for each machine.
-#[derive(Default)]
-struct Replies(BTreeMap<usize, Vec<Input>>);
-
-impl Replies {
-    fn add(&mut self, slot: usize, ticket: Ticket, reply: Reply) {
-        let inputs = self.0.entry(slot).or_default();
-        inputs.push(Input::Completed { ticket, reply });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use hc_merkle::DiscoveryKey;
 use hc_protocol::mux::ChannelId;
@@ -21,6 +22,8 @@ pub(super) struct Slot {
     /// How often interest had begun when its channel was last opened: a channel that has gone is
     /// opened again when it begins anew.
     pub(super) activations: u64,
+    /// Until when it stays though neither side wants it.
+    pub(super) leaves: Option<Instant>,
     /// Stores what the remote sent.
     pump: Option<BoxFuture<()>>,
 }
@@ -52,12 +55,24 @@ impl Slot {
             peering: None,
             expected,
             activations: 0,
+            leaves: None,
             pump: None,
         }
     }
 
     pub(super) fn discovery_key(&self) -> DiscoveryKey {
         self.core.discovery_key
+    }
+
+    /// When it is to be looked at next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let machine = self.core.machine_due();
+        machine.into_iter().chain(self.leaves).min()
+    }
+
+    /// Its time is over, and nothing of it waits to be stored.
+    pub(super) fn has_left(&self, now: Instant) -> bool {
+        self.leaves.is_some_and(|at| at <= now) && self.pump.is_none()
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -333,7 +333,7 @@ impl Core {
     }
 
     /// Whether anybody here is interested in new blocks, and how often that began so far.
-    pub(super) fn activity(&self) -> (bool, u64) {
+    pub(crate) fn activity(&self) -> (bool, u64) {
         let swarm = self.swarm.lock();
         (swarm.active, swarm.activations)
     }
@@ -369,6 +369,11 @@ impl Core {
         if let Some(member) = member.filter(|_| was_open) {
             self.hub.emit(&Event::PeerRemove(member.peer));
         }
+    }
+
+    /// Whether there is a channel for this log, open or being opened.
+    pub(crate) fn has_channels(&self) -> bool {
+        !self.swarm.lock().members.is_empty()
     }
 
     /// The peers of this log whose channels are open.

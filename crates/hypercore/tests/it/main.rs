@@ -5,6 +5,7 @@
 mod attach;
 mod bits;
 mod clear;
+mod corestore;
 mod derive;
 mod disk;
 mod encryption;

@@ -1,0 +1,16 @@
+//! What is answered to the machines of a connection at the end of a turn. Knows nothing of the answers.
+
+use std::collections::BTreeMap;
+
+use hc_replicator::{Input, Reply, Ticket};
+
+/// Replies for each machine.
+#[derive(Default)]
+pub(super) struct Replies(pub(super) BTreeMap<usize, Vec<Input>>);
+
+impl Replies {
+    pub(super) fn add(&mut self, slot: usize, ticket: Ticket, reply: Reply) {
+        let inputs = self.0.entry(slot).or_default();
+        inputs.push(Input::Completed { ticket, reply });
+    }
+}
