@@ -175,6 +175,17 @@ pub enum StorageError {
         /// Where its bytes start in it.
         offset: u32,
     },
+    /// A part of the store's log is damaged, and what was last appended to this log, whose secret key is
+    /// here, may have been in it: appending now could sign the same length a second time.
+    #[error(
+        "{damage}, and the last appends to log {core} may have been there: compare its length with a peer's, then repair the store"
+    )]
+    AppendsLost {
+        /// To which log nothing is appended.
+        core: DiscoveryKey,
+        /// What is damaged.
+        damage: Damage,
+    },
     /// Something in the store is not what was written.
     #[error(transparent)]
     Damaged(#[from] Damage),

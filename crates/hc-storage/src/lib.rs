@@ -44,4 +44,4 @@ pub use record::{
     ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage, Moment,
     NamedCore, NamespaceId, StoreSecret, Topic,
 };
-pub use store::{Access, CoreRead, CoreStore, Store, Usage};
+pub use store::{Access, CoreRead, CoreStore, Repaired, Store, Usage};

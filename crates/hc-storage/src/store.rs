@@ -13,12 +13,12 @@ use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hc_bitfield::Bitfield;
+use hc_bitfield::{Bitfield, RangeSet};
 use hc_merkle::{BlockIndex, DiscoveryKey, Head, Length, Node, NodeIndex, SecretKey};
 
 use crate::batch::Batch;
 use crate::durability::{Durability, Ticket};
-use crate::error::StorageError;
+use crate::error::{Damage, StorageError};
 use crate::record::{
     ActiveCore, Alias, Auth, CoreEntry, CoreRecord, Hints, Lineage, NamedCore, NamespaceId,
     StoreSecret, Topic,
@@ -46,6 +46,29 @@ pub struct Usage {
     pub live: u64,
     /// Bytes in blocks that were cleared, cut or replaced and still take space.
     pub dead: u64,
+}
+
+/// What a [repair](Store::repair) dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// Blocks that were not what was written, by log. They are cleared: peers can be asked for them.
+    pub blocks: Vec<(DiscoveryKey, RangeSet)>,
+    /// Frames of the store's log that were damaged.
+    pub frames: u64,
+    /// Logs whose trees had lost their roots, and which start again from nothing: peers have them.
+    pub reset: Vec<DiscoveryKey>,
+    /// Logs whose secret keys are here and whose last appends may be lost. Whoever appends to one of
+    /// them has to see first that no peer has more of it.
+    pub suspect: Vec<DiscoveryKey>,
+}
+
+impl Repaired {
+    /// Whether there was nothing to repair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A store of many logs.
@@ -142,6 +165,34 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// What reading may return.
     fn usage(&self) -> Result<Usage, StorageError>;
+
+    /// Gives back, at once, the space of what was cleared, cut, replaced or deleted. Engines that do so by
+    /// themselves need not be told; engines that have nothing to give back do nothing.
+    ///
+    /// # Errors
+    /// What writing may return.
+    fn compact(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// Parts of the store that are known to be damaged, and were passed over when it was opened. A block
+    /// that is damaged is not known before it is read.
+    ///
+    /// # Errors
+    /// [`StorageError::Closed`].
+    fn damage(&self) -> Result<Vec<Damage>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    /// Reads every block and drops what is damaged, so that the rest is sound and peers can be asked for
+    /// what is missing. Calls `progress` with the number of blocks that were read, now and then.
+    ///
+    /// # Errors
+    /// What writing may return.
+    fn repair(&self, progress: &mut dyn FnMut(u64)) -> Result<Repaired, StorageError> {
+        let _ = progress;
+        Ok(Repaired::default())
+    }
 
     /// Brings everything acknowledged so far to a level of durability.
     ///

@@ -41,9 +41,9 @@ impl Engine {
             .ok_or(StorageError::OtherStore)
     }
 
-    /// The log or branch with a number, which there must be.
+    /// The log or branch with a number, which there must be; the roots of its head may be missing.
     pub(crate) fn member(&self, id: CoreId) -> Result<Arc<Core>, StorageError> {
-        let found = self.core(&mut lock(&self.registry), id)?;
+        let found = self.core_as_is(&mut lock(&self.registry), id)?;
         found.ok_or_else(|| bad_entry(&*self.index).into())
     }
 
@@ -59,7 +59,9 @@ impl Engine {
         let Some(id) = Self::branch_id(parent, name)? else {
             return Ok(None);
         };
-        let core = self.member(id).map_err(|error| self.doubt(error))?;
+        let core = self.core(&mut lock(&self.registry), id);
+        let core = core.and_then(|core| core.ok_or_else(|| bad_entry(&*self.index).into()));
+        let core = core.map_err(|error| self.doubt(error))?;
         Ok(Some(CoreHandle {
             engine: Arc::clone(self),
             core,
@@ -216,6 +218,7 @@ impl Engine {
                 Some(id) => branches.insert(Arc::clone(name), id),
                 None => branches.remove(name),
             };
+            state.facts.had_branches = true;
             state.dirty.any = true;
             state.dirty.branches.insert(Arc::clone(name));
         }

@@ -23,8 +23,8 @@ use crate::error::{IndexError, IoFault, StorageError};
 use crate::index::page::{LocatorPage, NodePage};
 use crate::index::{self, Changes, Index, IndexExt, bad_entry};
 use crate::lock::{lock, write};
-use crate::log::Position;
 use crate::log::mark::{self, Mark, Recorded};
+use crate::log::{Gap, Position};
 use crate::record::Alias;
 use crate::record::cursor::put_bytes;
 use crate::record::entry::{CoreId, HeadRecord, Origin, encode_hints};
@@ -46,7 +46,9 @@ struct Cut {
     cores: Vec<Frozen>,
     names: BTreeMap<DiscoveryKey, Option<(CoreId, CoreKey)>>,
     aliases: BTreeMap<Alias, Option<NamedId>>,
-    space: Vec<(u32, Space)>,
+    /// `None` for segments that are no more.
+    space: Vec<(u32, Option<Space>)>,
+    gaps: Vec<Gap>,
     default: Option<CoreId>,
     next_id: u64,
 }
@@ -88,7 +90,7 @@ impl Engine {
                 return Err(StorageError::Poisoned { cause: error });
             }
         }
-        if cut.at == *done && cut.cores.is_empty() {
+        if cut.at == *done && cut.cores.is_empty() && cut.space.is_empty() {
             return Ok(());
         }
         if let Err(error) = self.write_cut(&cut) {
@@ -145,14 +147,15 @@ impl Engine {
             });
         }
         let dirty_space = std::mem::take(&mut registry.dirty_space);
-        let space = |number| registry.space.get(&number).map(|space| (number, *space));
+        let space = |number| (number, registry.space.get(&number).copied());
         Ok(Cut {
             at,
             last,
             cores,
             names: registry.names.clone(),
             aliases: registry.aliases.clone(),
-            space: dirty_space.into_iter().filter_map(space).collect(),
+            space: dirty_space.into_iter().map(space).collect(),
+            gaps: lock(&self.gaps).clone(),
             default: registry.default,
             next_id: registry.next_id,
         })
@@ -190,11 +193,15 @@ impl Engine {
         }
         for (number, space) in &cut.space {
             let key = index::page_key(CoreId::STORE, index::SEGMENT, u64::from(*number));
-            let mut value = Vec::new();
-            varint::put(&mut value, space.data);
-            varint::put(&mut value, space.live);
-            put(&mut changes, key, Some(value));
+            let value = space.map(|space| {
+                let mut value = Vec::new();
+                varint::put(&mut value, space.data);
+                varint::put(&mut value, space.live);
+                value
+            });
+            put(&mut changes, key, value);
         }
+        self.write_gaps(&cut.gaps, &mut changes)?;
         let value = self.store_record(cut);
         put(
             &mut changes,
@@ -203,6 +210,30 @@ impl Engine {
         );
         self.index.apply(changes)?;
         self.index.flush()
+    }
+
+    fn write_gaps(&self, gaps: &[Gap], changes: &mut Changes) -> Result<(), IndexError> {
+        let mut stale = BTreeSet::new();
+        let keys = index::keys_of(CoreId::STORE, index::GAP);
+        self.index.scan(keys, &mut |key, _| {
+            stale.insert(key.to_vec());
+            Ok(())
+        })?;
+        for gap in gaps {
+            let at = u64::from(gap.segment) << 32 | u64::from(gap.start);
+            let key = index::page_key(CoreId::STORE, index::GAP, at);
+            let mut value = Vec::new();
+            for field in [gap.segment, gap.start, gap.end] {
+                value.extend_from_slice(&field.to_le_bytes());
+            }
+            for lsn in [gap.first, gap.next] {
+                value.extend_from_slice(&lsn.0.to_le_bytes());
+            }
+            stale.remove(&key);
+            put(changes, key, Some(value));
+        }
+        changes.extend(stale.into_iter().map(|key| (key, None)));
+        Ok(())
     }
 
     fn store_record(&self, cut: &Cut) -> Vec<u8> {
@@ -274,6 +305,9 @@ impl Frozen {
         if let Some(lineage) = self.lineage.as_ref().filter(|_| self.dirty.lineage) {
             let key = index::key(id, index::ORIGIN);
             put(changes, key, Some(origin_value(lineage)));
+        }
+        if !self.dirty.branches.is_empty() {
+            put(changes, index::key(id, index::FAMILY), Some(Vec::new()));
         }
         for name in &self.dirty.branches {
             let branch = self.facts.branches.get(name);

@@ -68,6 +68,9 @@ impl CoreHandle {
     /// Checks a batch, and reads what has to be known before it can be written. Only for who writes to
     /// the log.
     pub(crate) fn prepare(&self, batch: Batch) -> Result<Commit, StorageError> {
+        if batch.head.is_some() {
+            self.engine.check_unharmed(&self.core)?;
+        }
         let (mut entry, head) = (self.entry_of(&batch)?, batch.head.clone());
         self.see(|seen| {
             if let Some(head) = &head {
@@ -287,7 +290,8 @@ impl Engine {
             .filter(|slot| entry.clears.iter().any(|range| range.contains(&slot.index)))
             .map(|slot| u64::from(slot.len))
             .sum();
-        let entries = entry.blocks.len() + entry.nodes.len() + effects.kept_entries();
+        let removed = effects.removed.blocks.len();
+        let entries = entry.blocks.len() + entry.nodes.len() + effects.kept_entries() + removed;
         let (deleted, origin) = (entry.delete, entry.branch.clone());
         let (left, repeated) = {
             // in this order everywhere: branches, then their log
@@ -317,7 +321,10 @@ impl Engine {
         if let Some((origin, parent)) = origin.zip(effects.parent.as_ref()) {
             self.note_branch(parent, &origin.name, Some(core.id));
         }
+        let removed = effects.removed.blocks.iter().map(|(_, at)| at);
+        let void: u64 = removed.clone().map(|at| u64::from(at.len)).sum();
         self.pressure.entries.fetch_add(entries, Ordering::Relaxed);
+        self.pressure.bytes.fetch_add(void, Ordering::Relaxed);
         let mut registry = lock(&self.registry);
         if data > 0 {
             let space = registry.space_of(placed.segment);
@@ -328,7 +335,6 @@ impl Engine {
             let space = registry.space_of(at.segment);
             space.live = space.live.saturating_add(at.len.into());
         }
-        let removed = effects.removed.blocks.iter().map(|(_, at)| at);
         for at in removed.chain(&repeated) {
             let space = registry.space_of(at.segment);
             space.live = space.live.saturating_sub(at.len.into());

@@ -89,12 +89,30 @@ impl CoreHandle {
         }
     }
 
-    /// The bytes at a locator, if they are those that were written.
-    pub(crate) fn block_at(&self, block: u64, at: &Locator) -> Result<Bytes, StorageError> {
-        self.engine
-            .log
-            .read_block(at)?
-            .ok_or_else(|| self.damaged(block, at))
+    /// The bytes of a block, if they are those that were written, from where `find` says that it is:
+    /// it may be collected while it is read, and so be elsewhere when asked again.
+    fn read_block(
+        &self,
+        block: u64,
+        find: impl Fn() -> Result<Option<Locator>, StorageError>,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let Some(mut at) = find()? else {
+            return Ok(None);
+        };
+        let mut refreshed = false;
+        loop {
+            if let Some(bytes) = self.engine.log.read_block(&at)? {
+                return Ok(Some(bytes));
+            }
+            let Some(now) = find()? else { return Ok(None) };
+            if now != at {
+                at = now;
+            } else if refreshed || !self.engine.look_again()? {
+                return Err(self.damaged(block, &at));
+            } else {
+                refreshed = true;
+            }
+        }
     }
 
     fn damaged(&self, block: u64, at: &Locator) -> StorageError {
@@ -122,7 +140,7 @@ impl CoreHandle {
             let mut rest = found.as_slice();
             while !rest.is_empty() {
                 let (run, after) = rest.split_at(run_len(rest));
-                if self.visit_run(run, visit)?.is_break() {
+                if self.visit_run(run, &find, visit)?.is_break() {
                     return Ok(());
                 }
                 rest = after;
@@ -134,6 +152,7 @@ impl CoreHandle {
     fn visit_run(
         &self,
         run: &[(u64, Locator)],
+        find: impl Fn(Range<u64>, usize) -> Result<Vec<(u64, Locator)>, StorageError>,
         visit: &mut dyn FnMut(BlockIndex, Bytes) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StorageError> {
         let Some((first, last)) = run.first().zip(run.last()) else {
@@ -147,13 +166,20 @@ impl CoreHandle {
             let from = (at.offset - start) as usize;
             let part = from..from.saturating_add(at.len as usize);
             let whole = part.end <= bytes.len();
-            let part = if whole {
+            let mut part = if whole {
                 bytes.slice(part)
             } else {
                 Bytes::new()
             };
             if !crate::log::files::is_whole(at, &part) {
-                return Err(self.damaged(*block, at));
+                let again = || {
+                    let found = find(*block..block.saturating_add(1), 1)?;
+                    Ok(found.first().map(|(_, at)| *at))
+                };
+                match self.read_block(*block, again)? {
+                    Some(bytes) => part = bytes,
+                    None => continue,
+                }
             }
             if visit(BlockIndex::new(*block), part).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -213,14 +239,15 @@ impl CoreRead for CoreHandle {
 
     fn block(&self, index: BlockIndex) -> Result<Option<Bytes>, StorageError> {
         let block = index.get();
-        let at = self.see(|seen| {
-            if !seen.has(block) {
-                return Ok(None);
-            }
-            let found = self.lookups_through(seen).locator(block);
-            found.map(Some).map_err(|error| self.engine.distrust(error))
-        })?;
-        at.map(|at| self.block_at(block, &at)).transpose()
+        self.read_block(block, || {
+            self.see(|seen| {
+                if !seen.has(block) {
+                    return Ok(None);
+                }
+                let found = self.lookups_through(seen).locator(block);
+                found.map(Some).map_err(|error| self.engine.distrust(error))
+            })
+        })
     }
 
     fn blocks(

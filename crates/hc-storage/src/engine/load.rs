@@ -63,22 +63,35 @@ impl Engine {
         registry: &mut Registry,
         id: CoreId,
     ) -> Result<Option<Arc<Core>>, StorageError> {
+        let core = self.core_as_is(registry, id)?;
+        if let Some(core) = &core
+            && !read(&core.state).is_resolved()
+        {
+            self.resolve_head(core)?;
+        }
+        Ok(core)
+    }
+
+    /// As [`core`](Self::core), but that the roots of its head may be missing.
+    pub(crate) fn core_as_is(
+        &self,
+        registry: &mut Registry,
+        id: CoreId,
+    ) -> Result<Option<Arc<Core>>, IndexError> {
         if let Some(core) = registry.dirty.get(&id) {
             return Ok(Some(Arc::clone(core)));
         }
         if let Some(core) = registry.cores.get(&id).and_then(std::sync::Weak::upgrade) {
             return Ok(Some(core));
         }
-        let Some(core) = self.load(registry, id)? else {
+        let Some(core) = self.load(registry, id)?.map(Arc::new) else {
             return Ok(None);
         };
-        let core = Arc::new(core);
-        self.resolve_head(&core)?;
         registry.cores.insert(id, Arc::downgrade(&core));
         Ok(Some(core))
     }
 
-    fn load(&self, registry: &mut Registry, id: CoreId) -> Result<Option<Core>, StorageError> {
+    fn load(&self, registry: &mut Registry, id: CoreId) -> Result<Option<Core>, IndexError> {
         let index = &*self.index;
         if let Some(core) = load(index, id)? {
             return Ok(Some(core));
@@ -89,7 +102,7 @@ impl Engine {
         let bad = || bad_entry(index);
         let (origin, cut) = decode_origin(&value).ok_or_else(bad)?;
         // a branch of a branch there is not
-        let parent = self.core(registry, origin.parent)?.ok_or_else(bad)?;
+        let parent = self.core_as_is(registry, origin.parent)?.ok_or_else(bad)?;
         let core = load_rest(index, id, parent.identity, Facts::empty())?;
         write(&core.state).lineage = Some(Lineage {
             parent,
@@ -163,6 +176,7 @@ fn load_rest(
     facts.bitfield = load_bits(index, id, prefix)?;
     facts.user_data = Arc::new(load_user_data(index, id)?);
     facts.branches = Arc::new(load_branches(index, id)?);
+    facts.had_branches = index.get(&index::key(id, index::FAMILY))?.is_some();
     Ok(Core::new(id, identity, facts, record))
 }
 

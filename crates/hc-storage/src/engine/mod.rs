@@ -7,13 +7,18 @@
 
 mod branch;
 mod checkpoint;
+mod choose;
+mod collect;
 mod commit;
 mod core;
+mod gather;
 mod load;
 mod lookups;
 mod names;
 mod open;
 mod overlay;
+mod repair;
+mod replay;
 mod secrets;
 mod snapshot;
 mod state;
@@ -21,6 +26,7 @@ mod store;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
@@ -30,6 +36,7 @@ pub use self::open::StoreOptions;
 pub(crate) use self::open::open;
 pub use self::store::DiskStore;
 
+use self::collect::{Collecting, Collector};
 use self::names::NamedId;
 use self::secrets::Secrets;
 use self::state::Core;
@@ -37,12 +44,12 @@ use self::worker::Worker;
 use crate::disk::{Disk, LockGuard};
 use crate::error::{IndexError, StorageError};
 use crate::index::Index;
-use crate::log::Position;
 use crate::log::committer::Log;
 use crate::log::mark::Mark;
-use crate::log::segment::StoreId;
+use crate::log::segment::{self, StoreId};
+use crate::log::{Gap, Position};
 use crate::record::Alias;
-use crate::record::entry::CoreId;
+use crate::record::entry::{CoreId, Entry};
 use crate::store::Access;
 
 /// A file that says that the index is not to be trusted.
@@ -68,8 +75,13 @@ pub(crate) struct Engine {
     pub(crate) recorded: Mutex<Option<Mark>>,
     /// How far the log was read, where this handle only reads.
     pub(crate) read_to: Mutex<Position>,
+    /// What of the log is damaged and was passed over.
+    pub(crate) gaps: Mutex<Vec<Gap>>,
     pub(crate) pressure: Pressure,
     pub(crate) worker: Worker,
+    /// Held by the one who collects.
+    pub(crate) collecting: Mutex<Collecting>,
+    pub(crate) collector: Collector,
     pub(crate) closed: AtomicBool,
     pub(crate) lock: Mutex<Option<LockGuard>>,
 }
@@ -110,6 +122,33 @@ impl Registry {
     pub(crate) fn space_of(&mut self, segment: u32) -> &mut Space {
         self.dirty_space.insert(segment);
         self.space.entry(segment).or_default()
+    }
+
+    /// Forgets the segments for whose places one stands.
+    pub(crate) fn forget_space(&mut self, number: u32, places: &Range<u32>) {
+        let gone = |other: &u32| *other != number && places.contains(&segment::place(*other));
+        let gone: Vec<u32> = self.space.keys().copied().filter(gone).collect();
+        for other in gone {
+            self.space.remove(&other);
+            self.dirty_space.insert(other);
+        }
+    }
+
+    /// Whether nothing is read from the segments for whose places one stands.
+    pub(crate) fn is_settled(&self, number: u32, places: &Range<u32>) -> bool {
+        let inside = |other: &&u32| places.contains(&segment::place(**other));
+        let mut known = self.space.keys().filter(inside);
+        known.next() == Some(&number) && known.next().is_none()
+    }
+
+    /// Which log is meant where none is named, after an entry.
+    pub(crate) fn note_default(&mut self, entry: &Entry) {
+        if entry.delete {
+            self.default = self.default.filter(|id| *id != entry.core);
+        }
+        if let Some(named) = entry.default {
+            self.default = Some(named).filter(|id| *id != CoreId::STORE);
+        }
     }
 }
 

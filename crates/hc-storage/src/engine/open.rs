@@ -1,34 +1,36 @@
-//! Opening a store: find the log, open the index or make it again, read what the index lacks, cut what
-//! a crash left.
+//! Opening a store: find the log, open the index or make it again, read what the index lacks. Knows
+//! nothing of how an entry is carried out.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::{Arc, Mutex, RwLock};
 
-use super::commit::Commit;
+use super::collect::Collector;
 use super::secrets::{self, Secrets};
-use super::state::{Core, Facts};
 use super::store::DiskStore;
 use super::worker::Worker;
 use super::{Engine, Pressure, REBUILD, Registry, Space};
 use crate::disk::{Disk, LockRefusal, OsDisk, fault};
 use crate::durability::Durability;
-use crate::error::{Action, DamageKind, OpenError, StorageError};
+use crate::error::{Action, DamageKind, IndexError, OpenError, StorageError};
 use crate::index::sled::SledHost;
 use crate::index::spill::SpillIndex;
 use crate::index::{self, Index, IndexExt, IndexHost, bad_entry};
-use crate::lock::{lock, read};
-use crate::log::committer::{Log, Placed, create_segment};
+use crate::lock::lock;
+use crate::log::committer::{Log, create_segment};
 use crate::log::mark::{self, Mark};
-use crate::log::recover::{self, Extent, Found, Frame, Next, Scanner};
+use crate::log::recover::{self, Extent, Found};
 use crate::log::segment::{self, Header, StoreId};
-use crate::log::{Lsn, Position};
+use crate::log::{Gap, Lsn, Position};
 use crate::record::cursor::Cursor;
-use crate::record::entry::{CoreId, Entry, HeadRecord};
+use crate::record::entry::CoreId;
 use crate::store::Access;
 
 const INDEX: &str = "index";
+
+/// How often to look again for a log of which a segment went while it was looked for.
+const FIND_TRIES: u32 = 4;
 
 /// How to open a store in a directory.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,8 @@ pub struct StoreOptions {
     pub(crate) checkpoint_entries: usize,
     pub(crate) checkpoint_bytes: u64,
     background: bool,
+    pub(crate) collect: bool,
+    pub(crate) collect_rate: u64,
 }
 
 impl Default for StoreOptions {
@@ -53,6 +57,8 @@ impl Default for StoreOptions {
             checkpoint_entries: 48 << 10,
             checkpoint_bytes: 32 << 20,
             background: true,
+            collect: true,
+            collect_rate: 32 << 20,
         }
     }
 }
@@ -108,6 +114,21 @@ impl StoreOptions {
         self.durability.max(Durability::Os)
     }
 
+    /// Whether the space of what was cleared, cut or replaced is given back while the store is open; else
+    /// only when [`compact`](crate::Store::compact) is called. Needs the [`background`](Self::background).
+    #[must_use]
+    pub const fn collect(mut self, collect: bool) -> Self {
+        self.collect = collect;
+        self
+    }
+
+    /// Bytes a second that giving back space may write, so that it leaves the disk to others (32 MiB).
+    #[must_use]
+    pub const fn collect_rate(mut self, bytes: u64) -> Self {
+        self.collect_rate = bytes;
+        self
+    }
+
     /// Opens the store in a directory.
     ///
     /// # Errors
@@ -137,18 +158,30 @@ fn open_to_read(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Arc<Engine
     let missing = || OpenError::Missing {
         path: disk.root().to_path_buf(),
     };
-    let (found, recorded) = recover::find(&disk)?;
-    let Some(Found { extent, unfinished }) = found else {
+    let (found, recorded) = find_whole(&disk)?;
+    let Some(found) = found else {
         check_foreign(&*disk)?;
         return Err(missing());
     };
-    if unfinished == Some(extent.start.segment) {
+    let extent = &found.extent;
+    if found.unfinished == Some(extent.start.segment) {
         return Err(missing());
     }
     let index: Arc<dyn Index> = Arc::new(SpillIndex::default());
-    let engine = build(disk, index, &extent, recorded, options)?;
-    engine.replay(extent.start, None, extent.last_segment, floor(recorded))?;
+    let engine = build(disk, index, extent, recorded, options)?;
+    engine.replay(extent.start, None, extent, floor(recorded))?;
     Ok(engine)
+}
+
+/// Finds the log beside a writer, who may remove a segment while it is looked for.
+fn find_whole(disk: &Arc<dyn Disk>) -> Result<(Option<Found>, Option<Mark>), OpenError> {
+    for _ in 0..FIND_TRIES {
+        match recover::find(disk) {
+            Err(OpenError::Damaged(damage)) if damage.kind == DamageKind::Missing => {}
+            found => return found,
+        }
+    }
+    recover::find(disk)
 }
 
 fn open_to_write(
@@ -175,25 +208,45 @@ fn open_to_write(
     })?;
     // again, now that nobody else writes
     let (found, recorded) = recover::find(disk)?;
-    let extent = match found {
-        None => create_log(&**disk)?,
-        Some(Found { extent, unfinished }) => match unfinished {
-            None => extent,
-            Some(unfinished) if unfinished == extent.start.segment => create_log(&**disk)?,
+    let (extent, superseded) = match found {
+        None => (create_log(&**disk)?, Vec::new()),
+        Some(found) => match found.unfinished {
+            None => (found.extent, found.superseded),
+            Some(unfinished) if unfinished == found.extent.start.segment => {
+                (create_log(&**disk)?, found.superseded)
+            }
             Some(unfinished) => {
-                let name = segment::name(unfinished);
-                disk.remove(&name)
-                    .map_err(fault(&**disk, Action::Remove, &name))?;
-                extent
+                remove(&**disk, &segment::name(unfinished))?;
+                (found.extent, found.superseded)
             }
         },
     };
     let engine = index_and_replay(disk, host, &extent, recorded, options)?;
+    engine.settle(&extent).map_err(open_error)?;
+    for number in superseded {
+        remove(&**disk, &segment::name(number))?;
+    }
+    if is_there(&**disk, segment::NEW)? {
+        remove(&**disk, segment::NEW)?;
+    }
     *lock(&engine.lock) = Some(guard);
     if options.background {
         engine.worker.start(&engine);
+        if options.collect {
+            engine.collector.start(&engine);
+        }
     }
     Ok(engine)
+}
+
+fn remove(disk: &dyn Disk, name: &str) -> Result<(), OpenError> {
+    let removed = disk.remove(name);
+    Ok(removed.map_err(fault(disk, Action::Remove, name))?)
+}
+
+fn is_there(disk: &dyn Disk, name: &str) -> Result<bool, OpenError> {
+    let opened = disk.open(name, false);
+    Ok(opened.map_err(fault(disk, Action::Open, name))?.is_some())
 }
 
 /// A directory with other things in it is not taken for a store.
@@ -230,6 +283,7 @@ fn create_log(disk: &dyn Disk) -> Result<Extent, OpenError> {
         number: 0,
         store: StoreId(id),
         first: Lsn::default(),
+        collected: None,
     };
     create_segment(disk, header)?;
     let start = Position {
@@ -240,7 +294,7 @@ fn create_log(disk: &dyn Disk) -> Result<Extent, OpenError> {
     Ok(Extent {
         store: header.store,
         start,
-        last_segment: 0,
+        segments: [0].into(),
     })
 }
 
@@ -251,12 +305,8 @@ fn index_and_replay(
     recorded: Option<Mark>,
     options: StoreOptions,
 ) -> Result<Arc<Engine>, OpenError> {
-    let distrusted = disk
-        .open(REBUILD, false)
-        .map_err(fault(&**disk, Action::Open, REBUILD))?;
-    if distrusted.is_none()
-        && let Ok(index) = host.open()
-    {
+    let distrusted = is_there(&**disk, REBUILD)?;
+    if !distrusted && let Ok(index) = host.open() {
         let engine = build(Arc::clone(disk), index, extent, recorded, options)?;
         match engine.from_index(extent) {
             Ok(()) => return Ok(engine),
@@ -264,19 +314,29 @@ fn index_and_replay(
             Err(error) => return Err(error),
         }
     }
+    // until it is made, nobody takes it for one that is only behind
+    let collected = extent
+        .segments
+        .iter()
+        .any(|number| segment::round(*number) > 0);
+    if collected && !distrusted {
+        let made = disk.create(REBUILD);
+        made.map_err(fault(&**disk, Action::Create, REBUILD))?;
+        disk.sync_dir("")
+            .map_err(fault(&**disk, Action::Sync, ""))?;
+    }
     host.discard()?;
     let engine = build(Arc::clone(disk), host.open()?, extent, recorded, options)?;
-    engine.replay(extent.start, None, extent.last_segment, floor(recorded))?;
+    engine.replay(extent.start, None, extent, floor(recorded))?;
     engine.checkpoint().map_err(open_error)?;
-    if distrusted.is_some() {
-        disk.remove(REBUILD)
-            .map_err(fault(&**disk, Action::Remove, REBUILD))?;
+    if collected || distrusted {
+        remove(&**disk, REBUILD)?;
     }
     Ok(engine)
 }
 
 /// Frames below it were on the device.
-fn floor(mark: Option<Mark>) -> Lsn {
+pub(crate) fn floor(mark: Option<Mark>) -> Lsn {
     mark.map_or(Lsn::default(), |mark| mark.lsn.next())
 }
 
@@ -290,11 +350,12 @@ fn build(
 ) -> Result<Arc<Engine>, OpenError> {
     let access = options.access;
     let secrets = Secrets::open(&disk, access)?;
-    let name = segment::name(extent.last_segment);
+    let last = extent.last_segment();
+    let name = segment::name(last);
     let opened = disk.open(&name, access == Access::ReadWrite);
     let file = opened
         .map_err(fault(&*disk, Action::Open, &name))?
-        .ok_or_else(|| recover::damage(&*disk, extent.last_segment, 0, DamageKind::Missing))?;
+        .ok_or_else(|| recover::damage(&*disk, last, 0, DamageKind::Missing))?;
     let log = Log::new(
         Arc::clone(&disk),
         extent.store,
@@ -320,6 +381,9 @@ fn build(
         checkpointing: Mutex::default(),
         recorded: Mutex::new(recorded),
         read_to: Mutex::new(extent.start),
+        gaps: Mutex::default(),
+        collecting: Mutex::default(),
+        collector: Collector::default(),
         pressure: Pressure::default(),
         worker: Worker::default(),
         // until all of it was read: one that could not be opened has nothing to bring to the index
@@ -328,7 +392,7 @@ fn build(
     }))
 }
 
-fn open_error(error: StorageError) -> OpenError {
+pub(crate) fn open_error(error: StorageError) -> OpenError {
     match error {
         StorageError::Damaged(damage) => damage.into(),
         StorageError::Index(error) => error.into(),
@@ -372,10 +436,11 @@ impl Engine {
             },
         )?;
         lock(&self.registry).space = space;
+        *lock(&self.gaps) = self.read_gaps()?;
         let from = indexed.map_or(extent.start, |mark| mark.next());
         *lock(&self.checkpointing) = from;
         let known = floor(*lock(&self.recorded)).max(floor(indexed));
-        self.replay(from, indexed, extent.last_segment, known)
+        self.replay(from, indexed, extent, known)
     }
 
     /// The index goes with this log if the last frame it knows is there. Where nothing is recorded
@@ -410,155 +475,21 @@ impl Engine {
         Some(indexed)
     }
 
-    fn is_in_log(&self, at: Position, extent: &Extent) -> Result<bool, OpenError> {
-        if at.segment < extent.start.segment || at.segment > extent.last_segment {
-            return Ok(false);
-        }
-        let name = segment::name(at.segment);
-        let opened = self.disk.open(&name, false);
-        let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
-            return Ok(false);
-        };
-        let len = file
-            .len()
-            .map_err(fault(&*self.disk, Action::Read, &name))?;
-        Ok(u64::from(at.offset) <= len)
-    }
-
-    /// Reads the log from a position to its end. `behind`: the frame before the position. `known`: frames
-    /// below it were on the device. Where this handle only reads, somebody else may be writing, whose
-    /// unfinished frame at the end is not ours to cut.
-    fn replay(
-        self: &Arc<Self>,
-        from: Position,
-        behind: Option<Mark>,
-        last_segment: u32,
-        known: Lsn,
-    ) -> Result<(), OpenError> {
-        let writes = self.access == Access::ReadWrite;
-        // held weakly: a log that nobody holds is read from the index when it is opened
-        let mut touched: BTreeMap<CoreId, Weak<Core>> = BTreeMap::new();
-        let mut scanner = Scanner::new(&self.disk, from, last_segment)?;
-        let torn = loop {
-            match scanner.next(known)? {
-                Next::Frame(frame) => {
-                    let cores = self.replay_frame(*frame)?;
-                    touched.extend(cores.iter().map(|core| (core.id, Arc::downgrade(core))));
-                }
-                Next::End { torn } => break torn,
-            }
-            *lock(&self.read_to) = scanner.position();
-            if self.is_pressed(1) {
-                if writes {
-                    self.continue_at(scanner.position(), scanner.last())?;
-                }
-                self.checkpoint().map_err(open_error)?;
-            }
-        };
-        let end = scanner.position();
-        *lock(&self.read_to) = end;
-        if writes {
-            if torn {
-                self.cut(end)?;
-            }
-            self.continue_at(end, scanner.last().or(behind))?;
-        }
-        for core in touched.values().filter_map(Weak::upgrade) {
-            if !read(&core.state).deleted {
-                self.resolve_head(&core).map_err(open_error)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Carries out what a frame says. Returns the logs that it is about.
-    fn replay_frame(&self, frame: Frame) -> Result<Vec<Arc<Core>>, OpenError> {
-        let len = u64::from(frame.mark.end).saturating_sub(frame.data.into());
-        let mut placed = Placed {
-            lsn: frame.mark.lsn,
-            segment: frame.mark.segment,
-            data: frame.data,
-        };
-        let mut cores = Vec::with_capacity(frame.entries.len());
-        for entry in frame.entries {
-            let core = self.replayed(&entry).map_err(open_error)?;
-            let core = core.ok_or_else(|| {
-                let kind = DamageKind::FrameContent;
-                recover::damage(&*self.disk, placed.segment, frame.data.into(), kind)
-            })?;
-            let data = u32::try_from(entry.data_len()).unwrap_or(u32::MAX);
-            let effects = self.effects(&core, &entry).map_err(open_error)?;
-            self.apply(Commit::bare(Arc::clone(&core), entry, effects), &placed);
-            placed.data = placed.data.saturating_add(data);
-            cores.push(core);
-        }
-        self.pressure.bytes.fetch_add(len, Ordering::Relaxed);
-        Ok(cores)
-    }
-
-    /// The log that an entry is about: one that there is, or one that begins with it.
-    fn replayed(&self, entry: &Entry) -> Result<Option<Arc<Core>>, StorageError> {
-        if let Some(identity) = entry.create {
-            let core = Core::new(entry.core, identity, Facts::empty(), HeadRecord::EMPTY);
-            return Ok(Some(Arc::new(core)));
-        }
-        let mut registry = lock(&self.registry);
-        let found = self.core(&mut registry, entry.core)?;
-        let Some(origin) = entry.branch.as_ref().filter(|_| found.is_none()) else {
-            return Ok(found);
-        };
-        let parent = self.core(&mut registry, origin.parent)?;
-        Ok(parent.map(|parent| Arc::new(Core::branch_of(&parent, entry.core))))
-    }
-
-    /// Drops what a crash left behind the last whole frame.
-    fn cut(&self, end: Position) -> Result<(), OpenError> {
-        let name = segment::name(end.segment);
-        let opened = self.disk.open(&name, true);
-        let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
-            return Ok(());
-        };
-        file.set_len(end.offset.into())
-            .map_err(fault(&*self.disk, Action::Truncate, &name))?;
-        Ok(file
-            .sync()
-            .map_err(fault(&*self.disk, Action::Sync, &name))?)
-    }
-
-    /// Lets the log go on from here, on the device up to here.
-    fn continue_at(&self, end: Position, last: Option<Mark>) -> Result<(), OpenError> {
-        let name = segment::name(end.segment);
-        let opened = self.disk.open(&name, true);
-        let file = opened.map_err(fault(&*self.disk, Action::Open, &name))?;
-        let missing = || recover::damage(&*self.disk, end.segment, 0, DamageKind::Missing);
-        let file = file.ok_or_else(missing)?;
-        file.sync()
-            .map_err(fault(&*self.disk, Action::Sync, &name))?;
-        self.log.continue_at(end, last, file);
-        Ok(())
-    }
-
-    /// Reads what a writer added since, and says whether there was anything.
-    pub(crate) fn read_on(self: &Arc<Self>) -> Result<bool, StorageError> {
-        let _one = lock(&self.creating);
-        let from = *lock(&self.read_to);
-        // in this order: what is recorded is in the log, but it may be recorded after the log was listed
-        let recorded = mark::read(&*self.disk).map_err(StorageError::from)?;
-        let found = recover::extent(&*self.disk).map_err(StorageError::from)?;
-        let found = found.filter(|found| found.extent.store == self.id);
-        let Some(Found { extent, .. }) = found else {
-            return Err(StorageError::Rewound);
-        };
-        if !self.is_in_log(from, &extent).map_err(StorageError::from)? {
-            return Err(StorageError::Rewound);
-        }
-        self.replay(
-            from,
-            None,
-            extent.last_segment,
-            floor(recorded.map(|recorded| recorded.mark)),
-        )
-        .map_err(StorageError::from)?;
-        Ok(lock(&self.read_to).lsn > from.lsn)
+    /// What is known to be damaged in the part of the log that the index has.
+    fn read_gaps(&self) -> Result<Vec<Gap>, IndexError> {
+        let mut gaps = Vec::new();
+        let keys = index::keys_of(CoreId::STORE, index::GAP);
+        self.index.values(keys, &mut |_, value| {
+            let mut cursor = Cursor::new(&value);
+            gaps.push(Gap {
+                segment: cursor.u32()?,
+                start: cursor.u32()?,
+                end: cursor.u32()?,
+                first: Lsn(cursor.u64()?),
+                next: Lsn(cursor.u64()?),
+            });
+            Some(())
+        })?;
+        Ok(gaps)
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Facts {
     pub(crate) user_data: Arc<BTreeMap<String, Bytes>>,
     /// The branches of the log.
     pub(crate) branches: Arc<BTreeMap<Arc<str>, CoreId>>,
+    /// Whether there ever were any.
+    pub(crate) had_branches: bool,
     pub(crate) alias: Option<Arc<Alias>>,
     pub(crate) membership: Option<Arc<Membership>>,
 }
@@ -208,6 +210,7 @@ impl Facts {
             encryption: None,
             user_data: Arc::default(),
             branches: Arc::default(),
+            had_branches: false,
             alias: None,
             membership: None,
         }
@@ -215,6 +218,19 @@ impl Facts {
 }
 
 impl State {
+    /// Whether the head in `facts` is the one that was last written.
+    pub(crate) fn is_resolved(&self) -> bool {
+        let head = &self.facts.head;
+        (head.fork(), head.length()) == (self.record.fork, self.record.length)
+            && head.signature() == self.record.signature.as_ref()
+    }
+
+    /// Whether it is, or has been the parent of, a branch: what each of those has may hang on what was
+    /// once said of the other.
+    pub(crate) fn is_in_family(&self) -> bool {
+        self.lineage.is_some() || self.facts.had_branches
+    }
+
     /// Whether the log has a block itself.
     pub(crate) fn has(&self, block: u64) -> bool {
         self.facts.bitfield.get(block)
@@ -302,8 +318,11 @@ impl State {
             let active = None;
             *membership = Some(Arc::new(Membership { topic, active }));
         }
-        if let (Some(membership), true) = (membership, entry.head.is_some()) {
+        if let (Some(membership), true) = (&mut *membership, entry.head.is_some()) {
             Arc::make_mut(membership).active = Some(now);
+        }
+        if let (Some(membership), Some(active)) = (membership, entry.active) {
+            Arc::make_mut(membership).active = active.checked_sub(1).map(Moment);
         }
     }
 
@@ -437,6 +456,12 @@ impl Pinned {
             saved.nodes.entry(node.index.get()).or_insert(*node);
         }
         saved.cut = saved.cut.min(length);
+    }
+
+    /// Whether it has a block in a segment that the live log may not have there any more.
+    pub(crate) fn reads(&self, segment: u32) -> bool {
+        let saved = lock(&self.saved);
+        saved.blocks.values().any(|at| at.segment == segment)
     }
 
     /// What was kept of a block.

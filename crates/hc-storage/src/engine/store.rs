@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use hc_merkle::DiscoveryKey;
 
 use super::Engine;
+use super::collect::Effort;
 use super::commit::{Commit, Effects};
 use super::core::CoreHandle;
 use super::open::StoreOptions;
@@ -14,14 +15,14 @@ use super::state::{Core, Facts};
 use crate::batch::Batch;
 use crate::disk::fault;
 use crate::durability::{Durability, Ticket};
-use crate::error::{Action, OpenError, StorageError};
+use crate::error::{Action, Damage, OpenError, StorageError};
 use crate::lock::{lock, read};
 use crate::log::segment;
 use crate::record::entry::{CoreId, Entry, HeadRecord, Identity};
 use crate::record::{
     ActiveCore, Alias, CoreEntry, CoreRecord, NamedCore, NamespaceId, StoreSecret, Topic,
 };
-use crate::store::{Access, CoreStore, Store, Usage};
+use crate::store::{Access, CoreStore, Repaired, Store, Usage};
 
 /// A store in a directory.
 ///
@@ -264,6 +265,19 @@ impl Store for DiskStore {
         })
     }
 
+    fn compact(&self) -> Result<(), StorageError> {
+        self.0.collect(Effort::Everything)
+    }
+
+    fn damage(&self) -> Result<Vec<Damage>, StorageError> {
+        self.0.check_open()?;
+        Ok(self.0.damage())
+    }
+
+    fn repair(&self, progress: &mut dyn FnMut(u64)) -> Result<Repaired, StorageError> {
+        self.0.repair(progress)
+    }
+
     fn sync(&self, level: Durability) -> Result<(), StorageError> {
         self.0.check_open()?;
         if self.0.access == Access::ReadOnly || level == Durability::Buffered {
@@ -300,6 +314,9 @@ impl Engine {
             return Ok(());
         }
         self.worker.stop();
+        self.collector.stop();
+        // whoever collects ends soon
+        drop(lock(&self.collecting));
         let done = match self.access {
             Access::ReadWrite => self.log.check().and_then(|()| self.checkpoint()),
             Access::ReadOnly => Ok(()),
@@ -328,9 +345,8 @@ impl Engine {
         }
         if entry.delete && !is_branch {
             registry.names.insert(name, None);
-            registry.default = registry.default.filter(|id| *id != core.id);
         }
-        registry.default = entry.default.or(registry.default);
+        registry.note_default(entry);
     }
 
     fn log_len(&self) -> Result<u64, StorageError> {

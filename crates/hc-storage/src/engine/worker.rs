@@ -94,7 +94,7 @@ fn run(engine: &Weak<Engine>, jobs: &Receiver<Job>) {
         engine.worker.done(job);
         // Both leave the store poisoned where they do not succeed: the next commit says why.
         let _ = match job {
-            Job::Checkpoint => engine.checkpoint(),
+            Job::Checkpoint => engine.checkpoint().map(|()| engine.collector.ask()),
             Job::Flush => engine.log.flush().map(drop),
         };
     }

@@ -19,7 +19,7 @@ use crate::error::{IndexError, IndexFault};
 use crate::record::entry::CoreId;
 
 /// Version of everything that is in the index. One of another version is made again from the log.
-pub(crate) const FORMAT_VERSION: u64 = 3;
+pub(crate) const FORMAT_VERSION: u64 = 4;
 
 /// Keys and what they get; `None` removes.
 pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -70,6 +70,11 @@ pub(crate) const NAME: u8 = b'm';
 pub(crate) const GROUP: u8 = b't';
 /// Of the store: bytes in a segment.
 pub(crate) const SEGMENT: u8 = b'g';
+
+/// That a log has, or had, branches.
+pub(crate) const FAMILY: u8 = b'k';
+/// Of the store: a part of the log that is damaged and was passed over.
+pub(crate) const GAP: u8 = b'q';
 
 /// The key of something of which a log has one.
 pub(crate) fn key(core: CoreId, kind: u8) -> Vec<u8> {

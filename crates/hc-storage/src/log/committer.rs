@@ -124,9 +124,8 @@ impl Log {
         tail.check()?;
         let (len, data_offset) = (frame.frame_len(), frame.data_offset());
         let end = u64::from(tail.next.offset).saturating_add(len);
-        if tail.next.offset > segment::HEADER_LEN && end > u64::from(self.segment_len) {
-            tail.next.segment = tail.next.segment.saturating_add(1);
-            tail.next.offset = segment::HEADER_LEN;
+        if end > u64::from(self.segment_len) {
+            tail.begin_segment();
         }
         let at = tail.next;
         let offset = u64::from(at.offset);
@@ -141,7 +140,7 @@ impl Log {
             offset: end,
             lsn: at.lsn.next(),
         };
-        let (parts, crc) = frame.seal(at.lsn, tail.synced);
+        let (parts, crc) = frame.seal(at.lsn, tail.synced, self.store);
         tail.last = Some(Mark {
             segment: at.segment,
             start: at.offset,
@@ -159,6 +158,16 @@ impl Log {
             segment: at.segment,
             data,
         })
+    }
+
+    /// Has the next frame begin a segment.
+    pub(crate) fn begin_segment(&self) {
+        lock(&self.tail).begin_segment();
+    }
+
+    /// Closes a segment that is about to be removed.
+    pub(crate) fn forget(&self, segment: u32) {
+        self.files.forget(segment);
     }
 
     /// Where the next frame will go, once all before it is with the operating system.
@@ -224,7 +233,8 @@ impl Log {
     pub(crate) fn read(&self, number: u32, offset: u32, len: usize) -> Result<Bytes, IoFault> {
         let end = u64::from(offset).saturating_add(len as u64);
         let end = u32::try_from(end).unwrap_or(u32::MAX);
-        if pack(number, end) > self.written.load(Ordering::Acquire)
+        if segment::round(number) == 0
+            && pack(number, end) > self.written.load(Ordering::Acquire)
             && let Some(bytes) = lock(&self.tail).find(number, offset, len)
         {
             return Ok(bytes);
@@ -356,6 +366,7 @@ impl Log {
             number: first.segment,
             store: self.store,
             first: first.lsn,
+            collected: None,
         };
         let file = create_segment(&*self.disk, header)?;
         let mut tail = lock(&self.tail);
@@ -386,6 +397,17 @@ impl Tail {
                 cause: Arc::clone(cause),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// Leaves the segment as it is, if there is anything in it and a place for another.
+    fn begin_segment(&mut self) {
+        let place = segment::place(self.next.segment).saturating_add(1);
+        if let Some(number) = segment::numbered(place, 0)
+            && self.next.offset > segment::HEADER_LEN
+        {
+            self.next.segment = number;
+            self.next.offset = segment::HEADER_LEN;
         }
     }
 

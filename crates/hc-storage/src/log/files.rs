@@ -46,6 +46,11 @@ impl Files {
         Ok(Some(file))
     }
 
+    /// Closes a segment, which is about to be removed.
+    pub(crate) fn forget(&self, number: u32) {
+        lock(&self.open).remove(&number);
+    }
+
     /// Bytes of a segment; shorter than asked for where it ends.
     pub(crate) fn read(&self, number: u32, offset: u64, len: usize) -> Result<Bytes, IoFault> {
         let Some(file) = self.segment(number)? else {

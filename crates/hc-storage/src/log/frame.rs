@@ -1,11 +1,13 @@
 //! One frame: a header, a body that says what was done, and the bytes of blocks.
 //!
-//! The checksum in the header is over body and header; each block has its own in the body, so that one
-//! block can be read and verified without the rest of its frame.
+//! The checksum in the header is over body, header and the id of the store: whoever may choose the bytes
+//! of a block cannot put a frame into them, nor does one of another store count. Each block has its own
+//! in the body, so that one block can be read and verified without the rest of its frame.
 
 use bytes::Bytes;
 
 use super::Lsn;
+use super::segment::StoreId;
 use crate::record::cursor::Cursor;
 
 /// Bytes of the header of a frame.
@@ -66,8 +68,12 @@ impl Header {
         out
     }
 
-    pub(crate) fn is_of(&self, body: &[u8]) -> bool {
-        self.crc == crc32c::crc32c_append(crc32c::crc32c(body), &self.covered())
+    pub(crate) fn is_of(&self, body: &[u8], store: StoreId) -> bool {
+        self.crc == self.checksum(crc32c::crc32c(body), store)
+    }
+
+    fn checksum(&self, of_body: u32, store: StoreId) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c_append(of_body, &self.covered()), &store.0)
     }
 
     /// Bytes of the whole frame.
@@ -145,7 +151,7 @@ impl Draft {
     }
 
     /// The frame as it is written, and the checksum in its header.
-    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn) -> (Vec<Bytes>, u32) {
+    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn, store: StoreId) -> (Vec<Bytes>, u32) {
         let (body_len, data_len) = (self.body_len, self.data_len);
         let mut header = Header {
             crc: 0,
@@ -154,7 +160,7 @@ impl Draft {
             lsn,
             synced,
         };
-        header.crc = crc32c::crc32c_append(self.body_crc, &header.covered());
+        header.crc = header.checksum(self.body_crc, store);
         if let Some(place) = self.front.get_mut(..HEADER_LEN) {
             place.copy_from_slice(&header.encode());
         }

@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub(crate) mod frame;
 pub(crate) mod mark;
 pub(crate) mod recover;
+pub(crate) mod scan;
 pub(crate) mod segment;
 
 /// A place in the log: where a frame starts, and how many frames were written before it.
@@ -27,6 +28,20 @@ impl Lsn {
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
+}
+
+/// Frames that were there and are not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) segment: u32,
+    /// Where it begins.
+    pub(crate) start: u32,
+    /// Where reading goes on, or the end of the segment.
+    pub(crate) end: u32,
+    /// The first frame that is missing.
+    pub(crate) first: Lsn,
+    /// The first one behind it that is there.
+    pub(crate) next: Lsn,
 }
 
 /// Where the bytes of a block are, and their checksum.

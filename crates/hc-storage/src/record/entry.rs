@@ -31,7 +31,7 @@ pub(crate) struct Entry {
     /// The log is a branch, or becomes one of another log than before.
     pub(crate) branch: Option<Origin>,
     pub(crate) delete: bool,
-    /// On the store: the log that is meant where none is named.
+    /// On the store: the log that is meant where none is named; number 0 where none is.
     pub(crate) default: Option<CoreId>,
     pub(crate) truncate: Option<u64>,
     /// On a branch: what is below this length is the parent's.
@@ -46,6 +46,9 @@ pub(crate) struct Entry {
     pub(crate) user_data: Vec<(String, Option<Bytes>)>,
     pub(crate) alias: Option<Alias>,
     pub(crate) group: Option<Topic>,
+    /// In what was collected: when the head last changed since the log joined its group, plus one; 0
+    /// where it did not.
+    pub(crate) active: Option<u64>,
 }
 
 /// Who a log is, from when it was created.
@@ -98,6 +101,7 @@ const GROUP: u8 = 14;
 const BRANCH: u8 = 15;
 const INHERIT: u8 = 16;
 const ANOTHER: u8 = 17;
+const ACTIVE: u8 = 18;
 
 impl Entry {
     pub(crate) fn new(core: CoreId) -> Self {
@@ -119,6 +123,7 @@ impl Entry {
             user_data: Vec::new(),
             alias: None,
             group: None,
+            active: None,
         }
     }
 
@@ -224,6 +229,10 @@ impl Entry {
             out.push(GROUP);
             out.extend_from_slice(topic);
         }
+        if let Some(active) = self.active {
+            out.push(ACTIVE);
+            varint::put(out, active);
+        }
     }
 
     /// The entries of a body, in order; `None` where the bytes have no meaning.
@@ -271,6 +280,7 @@ impl Entry {
             }
             ALIAS => self.alias = Some(Alias::decode(cursor)?),
             GROUP => self.group = Some(Topic(cursor.array()?)),
+            ACTIVE => self.active = Some(cursor.uint()?),
             _ => return None,
         }
         Some(())

@@ -6,8 +6,11 @@
 mod branch_model;
 mod branches;
 mod crash;
+mod damage;
 mod disk;
 mod log;
 mod model;
 mod position;
+mod seen;
+mod space;
 mod suite;

@@ -1,0 +1,178 @@
+//! Which segments are best collected next. Knows nothing of how that is done.
+
+use super::Space;
+use crate::log::recover::Extent;
+use crate::log::segment;
+
+/// Segments that are put together where they would fit into one.
+const MERGE: usize = 4;
+
+/// A segment that may be collected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) number: u32,
+    /// The last place that it stands for.
+    pub(crate) through: u32,
+    pub(crate) len: u64,
+    /// Bytes in it that are void, as far as can be told without reading it.
+    pub(crate) void: u64,
+    /// Whether it is not to be collected with others.
+    pub(crate) alone: bool,
+}
+
+impl Piece {
+    const fn needed(&self) -> u64 {
+        self.len.saturating_sub(self.void)
+    }
+
+    const fn is_worthwhile(&self) -> bool {
+        self.void > 0 && self.void.saturating_mul(3) >= self.len
+    }
+}
+
+/// The last place that a segment has or stands for.
+pub(crate) fn through(extent: &Extent, number: u32) -> u32 {
+    let place = segment::place(number);
+    let places = extent.segments.iter().map(|number| segment::place(*number));
+    let next = places.filter(|other| *other > place).min();
+    next.map_or(place, |next| next - 1)
+}
+
+/// Bytes of a segment that are void: blocks, nodes and facts in proportion, and of what was never
+/// collected half of the rest, which heads make up that have successors.
+pub(crate) fn void_of(number: u32, len: u64, space: Space) -> u64 {
+    let dead = space.data.saturating_sub(space.live);
+    let facts = len.saturating_sub(space.data);
+    let void = dead.saturating_add(facts.saturating_mul(dead) / space.data.max(1));
+    if segment::round(number) > 0 {
+        return void;
+    }
+    void.saturating_add(len.saturating_sub(void).saturating_sub(space.live) / 2)
+}
+
+/// The run of segments that is best collected next.
+pub(crate) fn worthwhile(pieces: &[Piece], segment_len: u64) -> &[Piece] {
+    let best = (0..pieces.len())
+        .filter(|at| pieces.get(*at).is_some_and(Piece::is_worthwhile))
+        .max_by_key(|at| {
+            pieces
+                .get(*at)
+                .map(|piece| piece.void * 1000 / piece.len.max(1))
+        });
+    if let Some(best) = best {
+        // its neighbours too, where they are as void or small
+        let joins = |piece: &Piece| piece.is_worthwhile() || piece.len * 8 <= segment_len;
+        return run_from(pieces, best, segment_len, joins);
+    }
+    let many = |at: &usize| run_from(pieces, *at, segment_len, |_| true).len() >= MERGE;
+    match (0..pieces.len()).find(many) {
+        Some(at) => run_from(pieces, at, segment_len, |_| true),
+        None => &[],
+    }
+}
+
+/// The next run of segments from a place on of which anything can be gained.
+pub(crate) fn next_run(pieces: &[Piece], from: u32, segment_len: u64) -> &[Piece] {
+    for (at, piece) in pieces.iter().enumerate() {
+        if segment::place(piece.number) < from {
+            continue;
+        }
+        let run = run_from(pieces, at, segment_len, |_| true);
+        if run.len() > 1 || segment::round(piece.number) == 0 || piece.void > 0 {
+            return run;
+        }
+    }
+    &[]
+}
+
+/// Segments that follow each other, from one on, which fit into one.
+fn run_from(
+    pieces: &[Piece],
+    at: usize,
+    segment_len: u64,
+    joins: impl Fn(&Piece) -> bool,
+) -> &[Piece] {
+    let rest = pieces.get(at..).unwrap_or_default();
+    let mut needed = 0u64;
+    let mut len = 0;
+    let mut next = None;
+    for piece in rest {
+        needed = needed.saturating_add(piece.needed());
+        let follows = next.is_none_or(|next| next == segment::place(piece.number));
+        let joins = follows && !piece.alone && joins(piece);
+        if len > 0 && (needed > segment_len || !joins) {
+            break;
+        }
+        next = piece.through.checked_add(1);
+        len += 1;
+        if piece.alone {
+            break;
+        }
+    }
+    rest.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 1000;
+
+    fn piece(place: u32, len: u64, void: u64) -> Piece {
+        Piece {
+            number: place,
+            through: place,
+            len,
+            void,
+            alone: false,
+        }
+    }
+
+    fn places(run: &[Piece]) -> Vec<u32> {
+        run.iter().map(|piece| piece.number).collect()
+    }
+
+    #[test]
+    fn the_most_void_comes_first_with_neighbours_that_are_small_or_void() {
+        let pieces = [
+            piece(0, 1000, 340),
+            piece(1, 1000, 100),
+            piece(2, 1000, 800),
+            piece(3, 1000, 500),
+            piece(4, 100, 0),
+            piece(5, 1000, 0),
+        ];
+        assert_eq!(places(worthwhile(&pieces, LIMIT)), [2, 3, 4]);
+        assert_eq!(places(worthwhile(&pieces[..2], LIMIT)), [0]);
+        assert_eq!(places(worthwhile(&pieces[4..], LIMIT)), []);
+    }
+
+    #[test]
+    fn four_that_fit_into_one_are_put_together() {
+        let small: Vec<_> = (0..6).map(|place| piece(place, 200, 10)).collect();
+        assert_eq!(places(worthwhile(&small[..3], LIMIT)), []);
+        assert_eq!(places(worthwhile(&small, LIMIT)), [0, 1, 2, 3, 4]);
+        let mut alone = small.clone();
+        alone[2].alone = true;
+        assert_eq!(places(worthwhile(&alone, LIMIT)), []);
+    }
+
+    #[test]
+    fn a_run_has_no_holes() {
+        let pieces = [piece(0, 100, 50), piece(2, 100, 50), piece(3, 100, 50)];
+        assert_eq!(places(next_run(&pieces, 0, LIMIT)), [0]);
+        assert_eq!(places(next_run(&pieces, 1, LIMIT)), [2, 3]);
+        assert_eq!(places(next_run(&pieces, 4, LIMIT)), []);
+    }
+
+    #[test]
+    fn void_is_what_no_block_and_half_of_what_else_needs() {
+        let space = |data, live| Space { data, live };
+        assert_eq!(void_of(3, 1000, space(1000, 400)), 600);
+        assert_eq!(void_of(3, 1000, space(800, 800)), 100);
+        let collected = segment::numbered(3, 1).expect("a number");
+        assert_eq!(void_of(collected, 1000, space(800, 800)), 0);
+        assert_eq!(void_of(collected, 1000, space(800, 400)), 500);
+        assert_eq!(void_of(collected, 64, space(0, 0)), 0);
+    }
+}

@@ -1,0 +1,528 @@
+//! Giving back the space of what was cleared, cut or replaced: what is still needed of some segments is
+//! written to one that takes their place, and they are removed.
+//!
+//! 1. Read the segments, and look up which of their blocks, nodes and facts are still those of the log.
+//! 2. Write these to a file, in frames of its own; what would have been taken away from older segments
+//!    is said there too.
+//! 3. Bring the log to the device, so that whatever made the rest void is there; then the file; give it
+//!    its name.
+//! 4. Point the index to the blocks in it, and have a checkpoint made.
+//! 5. Remove the segments that it stands for.
+//!
+//! A crash before the name leaves things as they were; after it, both are there, and the one that was
+//! collected counts. Appends go on meanwhile: a log is held only while a thousand of its blocks are
+//! pointed elsewhere. Knows nothing of how a segment is laid out inside a frame.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::choose::{Piece, next_run, through, void_of, worthwhile};
+use super::gather::{Gathered, Output};
+use super::lookups::Lookups;
+use super::state::Core;
+use crate::disk::fault;
+use crate::durability::Durability;
+use crate::error::{Action, IndexError, OpenError, StorageError};
+use crate::lock::{lock, read, write};
+use crate::log::frame::Draft;
+use crate::log::recover::{self, Extent};
+use crate::log::scan::{Next, Scanner};
+use crate::log::segment::{self, Collected, Header};
+use crate::log::{Locator, Lsn};
+use crate::record::entry::{CoreId, Entry};
+
+/// Blocks of one log that are pointed elsewhere at once, or nodes that are looked up.
+const STEP: usize = 1024;
+
+/// How long the collector sleeps at most before it looks whether the store was closed.
+const NAP: Duration = Duration::from_millis(20);
+
+/// How much is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Segments of which a third is void, at a bounded rate.
+    Worthwhile,
+    /// Everything there is, at once.
+    Everything,
+    /// As that, and what is damaged is left out.
+    Repair,
+}
+
+/// What the collector remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Collecting {
+    /// Segments that are of no more use, but for snapshots that may still read them.
+    doomed: BTreeSet<u32>,
+    /// Segments that cannot be collected: something in them is damaged, or about a log with branches.
+    spared: BTreeSet<u32>,
+    /// Runs of which one is to be spared, to be tried one by one.
+    doubtful: BTreeSet<u32>,
+}
+
+impl Collecting {
+    /// Leaves a segment alone from now on; of several, has each tried by itself.
+    /// Returns where to go on, of the places before and behind them.
+    fn spare(&mut self, numbers: Vec<u32>, around: Range<u32>) -> u32 {
+        if let [one] = numbers.as_slice() {
+            self.spared.insert(*one);
+            return around.end;
+        }
+        self.doubtful.extend(numbers);
+        around.start
+    }
+}
+
+/// The thread that collects, one for each store that is open for writing.
+#[derive(Debug, Default)]
+pub(crate) struct Collector(Mutex<Option<SyncSender<()>>>);
+
+impl Collector {
+    pub(crate) fn start(&self, engine: &Arc<Engine>) {
+        let (sender, asked) = sync_channel(1);
+        let engine = Arc::downgrade(engine);
+        let work = move || {
+            while asked.recv().is_ok() {
+                let Some(engine) = engine.upgrade() else {
+                    return;
+                };
+                // what goes wrong here costs nothing but space; a write that goes wrong says so itself
+                let _ = engine.collect(Effort::Worthwhile);
+            }
+        };
+        let thread = thread::Builder::new().name("hc-storage-collect".to_owned());
+        if thread.spawn(work).is_ok() {
+            *lock(&self.0) = Some(sender);
+        }
+    }
+
+    /// Has it look for something to do.
+    pub(crate) fn ask(&self) {
+        if let Some(sender) = &*lock(&self.0) {
+            // one that was asked already will look
+            let _ = sender.try_send(());
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        lock(&self.0).take();
+    }
+}
+
+/// Keeps the collector to its rate, and ends it when the store is closed.
+struct Pace<'a> {
+    engine: &'a Engine,
+    rate: Option<u64>,
+    since: Instant,
+    done: u64,
+}
+
+impl Pace<'_> {
+    fn step(&mut self, bytes: u64) -> Result<(), StorageError> {
+        self.done = self.done.saturating_add(bytes);
+        loop {
+            self.engine.check_open()?;
+            let Some(rate) = self.rate else { return Ok(()) };
+            let due = self.done.saturating_mul(1000) / rate.max(1);
+            let ahead = Duration::from_millis(due).saturating_sub(self.since.elapsed());
+            if ahead.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(ahead.min(NAP));
+        }
+    }
+}
+
+impl Engine {
+    /// Gives back what can be given back.
+    pub(crate) fn collect(&self, effort: Effort) -> Result<(), StorageError> {
+        let mut collecting = lock(&self.collecting);
+        self.check_writable()?;
+        if effort != Effort::Repair && !lock(&self.gaps).is_empty() {
+            return Ok(());
+        }
+        if effort != Effort::Worthwhile || self.is_tail_void()? {
+            self.finish_segment()?;
+        }
+        let mut pace = Pace {
+            engine: self,
+            rate: (effort == Effort::Worthwhile).then_some(self.options.collect_rate),
+            since: Instant::now(),
+            done: 0,
+        };
+        self.remove_doomed(&mut collecting)?;
+        let mut from = 0;
+        loop {
+            let extent = self.extent()?;
+            let pieces = self.pieces(&extent, &collecting)?;
+            let run = match effort {
+                Effort::Worthwhile => worthwhile(&pieces, self.options.segment_len.into()),
+                _ => next_run(&pieces, from, self.options.segment_len.into()),
+            };
+            let Some((first, last)) = run.first().zip(run.last()) else {
+                return self.remove_doomed(&mut collecting);
+            };
+            let around = segment::place(first.number)..last.through.saturating_add(1);
+            from = around.end;
+            let numbers: Vec<u32> = run.iter().map(|piece| piece.number).collect();
+            match self.collect_run(&extent, &numbers, effort, &mut pace) {
+                Ok(true) => collecting.doomed.extend(numbers),
+                Ok(false) => from = collecting.spare(numbers, around),
+                Err(error) => {
+                    // what is left of it is void, and the next to try makes it anew
+                    let _ = self.disk.remove(segment::NEW);
+                    if !matches!(error, StorageError::Damaged(_)) {
+                        return Err(error);
+                    }
+                    from = collecting.spare(numbers, around);
+                }
+            }
+            self.remove_doomed(&mut collecting)?;
+        }
+    }
+
+    /// Whether anything is about a branch, or a log that has or had some: what each of those has may
+    /// hang on what was once said of the other.
+    fn has_family(&self, gathered: &Gathered) -> Result<bool, StorageError> {
+        for id in gathered.cores.keys() {
+            let core = self.loaded(*id)?;
+            if core.is_some_and(|core| read(&core.state).is_in_family()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn extent(&self) -> Result<Extent, StorageError> {
+        let found = recover::extent(&*self.disk)?;
+        Ok(found.ok_or(StorageError::Rewound)?.extent)
+    }
+
+    /// Begins a segment, so that the one before it can be collected.
+    pub(crate) fn finish_segment(&self) -> Result<(), StorageError> {
+        {
+            let _open = read(&self.gate);
+            self.log.begin_segment();
+            let mut body = Draft::body_buffer(1);
+            let nothing = Entry::new(CoreId::STORE);
+            Entry::encode_all(std::iter::once(&nothing), &mut body);
+            let draft = Draft::new(body, std::iter::empty());
+            let draft = draft.ok_or(crate::BatchError::TooManyOperations)?;
+            self.log.append(draft, Durability::Os)?;
+        }
+        self.checkpoint()
+    }
+
+    /// Whether half of the segment that is written to is void, and that is much.
+    fn is_tail_void(&self) -> Result<bool, StorageError> {
+        let Some(mark) = self.log.last() else {
+            return Ok(false);
+        };
+        let registry = lock(&self.registry);
+        let space = registry.space.get(&mark.segment).copied();
+        let void = space.map_or(0, |space| space.data.saturating_sub(space.live));
+        let much = u64::from(self.options.segment_len) / 8;
+        Ok(void > much && void.saturating_mul(2) >= mark.end.into())
+    }
+
+    /// The segments before the one that has the last frame of which index and `POSITION` know.
+    fn pieces(&self, extent: &Extent, collecting: &Collecting) -> Result<Vec<Piece>, StorageError> {
+        let Some(recorded) = *lock(&self.recorded) else {
+            return Ok(Vec::new());
+        };
+        let end = lock(&self.checkpointing).segment.min(recorded.segment);
+        let finished = extent.segments.iter().copied();
+        let finished = finished.take_while(|number| segment::place(*number) < end);
+        let mut pieces = Vec::new();
+        for number in finished.filter(|number| !collecting.spared.contains(number)) {
+            let name = segment::name(number);
+            let opened = self.disk.open(&name, false);
+            let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
+                continue;
+            };
+            let len = file.len();
+            let len = len.map_err(fault(&*self.disk, Action::Read, &name))?;
+            let space = lock(&self.registry).space.get(&number).copied();
+            let void = void_of(number, len, space.unwrap_or_default());
+            pieces.push(Piece {
+                number,
+                through: through(extent, number),
+                len,
+                void,
+                alone: collecting.doubtful.contains(&number),
+            });
+        }
+        Ok(pieces)
+    }
+
+    /// Collects segments that follow each other into one, unless that cannot be done.
+    fn collect_run(
+        &self,
+        extent: &Extent,
+        numbers: &[u32],
+        effort: Effort,
+        pace: &mut Pace<'_>,
+    ) -> Result<bool, StorageError> {
+        let Some((first, last)) = numbers.first().zip(numbers.last()) else {
+            return Ok(false);
+        };
+        let round = numbers.iter().map(|number| segment::round(*number)).max();
+        let place = segment::place(*first);
+        let Some(number) = segment::numbered(place, round.unwrap_or(0) + 1) else {
+            // no more rounds: it is as good as it gets
+            return Ok(false);
+        };
+        let lenient = effort == Effort::Repair;
+        let mut gathered = self.gather(numbers, lenient, pace)?;
+        if self.has_family(&gathered)? {
+            return Ok(false);
+        }
+        let oldest = extent.segments.first() == Some(first);
+        let mut output = Output::create(self, number, gathered.first)?;
+        let ids: Vec<CoreId> = gathered.cores.keys().copied().collect();
+        for id in ids {
+            let Some(of_core) = gathered.cores.remove(&id) else {
+                continue;
+            };
+            let core = self.loaded(id)?;
+            let live = core.filter(|core| !read(&core.state).deleted);
+            match live {
+                Some(core) => {
+                    let still = of_core.still_needed(self, &core, oldest)?;
+                    output.write_core(self, id, still, lenient, &mut |bytes| pace.step(bytes))?;
+                }
+                None if of_core.is_deleted() && !oldest => output.write_deletion(self, id)?,
+                None => {}
+            }
+        }
+        if let Some(default) = gathered.default {
+            let there = self.loaded(default)?;
+            let there = there.is_some_and(|core| !read(&core.state).deleted);
+            output.write_default(self, if there { default } else { CoreId::STORE })?;
+        }
+        let len = u32::try_from(output.len());
+        let header = Header {
+            number,
+            store: self.id,
+            first: gathered.first,
+            collected: Some(Collected {
+                next: gathered.next,
+                through: through(extent, *last),
+                len: len.map_err(|_| crate::BatchError::TooManyOperations)?,
+            }),
+        };
+        let written = output.finish(self, header)?;
+        let places = place..through(extent, *last).saturating_add(1);
+        let go_on = &mut || pace.step(0);
+        self.take_over(number, &places, written.data, &written.moves, go_on)?;
+        self.checkpoint()?;
+        Ok(true)
+    }
+
+    /// Everything that some segments say.
+    fn gather(
+        &self,
+        numbers: &[u32],
+        lenient: bool,
+        pace: &mut Pace<'_>,
+    ) -> Result<Gathered, StorageError> {
+        let mut gathered = Gathered::default();
+        for number in numbers {
+            let mut scanner = Scanner::of_segment(&self.disk, self.id, *number, lenient)?;
+            gathered.first = gathered.first.min(scanner.position().lsn);
+            loop {
+                match scanner.next(Lsn::default()) {
+                    Ok(Next::Frame(frame)) => {
+                        let len = frame.mark.end.saturating_sub(frame.mark.start);
+                        gathered.absorb(*frame);
+                        pace.step(u64::from(len) / 8)?;
+                    }
+                    Ok(Next::End { .. }) => break,
+                    Err(OpenError::Damaged(damage)) => {
+                        if !lenient {
+                            return Err(damage.into());
+                        }
+                        if scanner.skip()?.is_none() {
+                            break;
+                        }
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            gathered.next = self.next_of(*number, &scanner)?;
+        }
+        Ok(gathered)
+    }
+
+    /// The first frame behind a segment.
+    fn next_of(&self, number: u32, scanner: &Scanner<'_>) -> Result<Lsn, StorageError> {
+        let extent = self.extent()?;
+        let behind = extent.at_place(through(&extent, number).saturating_add(1));
+        let header = match behind.filter(|behind| *behind != number) {
+            Some(behind) => recover::read_header(&*self.disk, behind, false),
+            None => Ok(None),
+        };
+        match header {
+            Ok(Some(header)) => Ok(header.first),
+            // one that is damaged goes on where this one ends, as far as can be told
+            Ok(None) | Err(OpenError::Damaged(_)) => Ok(scanner.position().lsn),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A log by its number, with or without the roots of its head; `None` where nothing is known of it.
+    pub(crate) fn loaded(&self, id: CoreId) -> Result<Option<Arc<Core>>, StorageError> {
+        let core = self.core_as_is(&mut lock(&self.registry), id);
+        core.map_err(|error| self.distrust(error))
+    }
+
+    /// Has blocks read from a segment instead of those whose places it stands for.
+    fn take_over(
+        &self,
+        number: u32,
+        places: &Range<u32>,
+        data: u64,
+        moves: &BTreeMap<CoreId, Vec<(u64, Locator)>>,
+        go_on: &mut dyn FnMut() -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        lock(&self.registry).space_of(number).data = data;
+        for (id, moves) in moves {
+            let Some(core) = self.loaded(*id)? else {
+                continue;
+            };
+            for moves in moves.chunks(STEP) {
+                self.repoint(&core, places, moves)?;
+                if self.is_pressed(1) {
+                    self.checkpoint()?;
+                }
+                go_on()?;
+            }
+        }
+        lock(&self.registry).forget_space(number, places);
+        Ok(())
+    }
+
+    /// Points blocks elsewhere that are still where they were.
+    fn repoint(
+        &self,
+        core: &Arc<Core>,
+        places: &Range<u32>,
+        moves: &[(u64, Locator)],
+    ) -> Result<(), StorageError> {
+        let _writer = lock(&core.writer);
+        let _open = read(&self.gate);
+        let moved = {
+            let mut state = write(&core.state);
+            let moved = {
+                let mut lookups = Lookups::new(core.id, &state, &*self.index);
+                let bits = &state.facts.bitfield;
+                let moving = moves.iter().filter(|(block, _)| bits.get(*block));
+                moving
+                    .map(|(block, to)| Ok((*block, lookups.locator(*block)?, *to)))
+                    .filter(|moving| match moving {
+                        Ok((_, from, to)) => stands_for(from, to, places),
+                        Err(_) => true,
+                    })
+                    .collect::<Result<Vec<_>, IndexError>>()
+            };
+            let moved = moved.map_err(|error| self.distrust(error))?;
+            if state.deleted || moved.is_empty() {
+                return Ok(());
+            }
+            state.dirty.any = true;
+            for (block, _, to) in &moved {
+                state.active.locators.insert(*block, *to);
+            }
+            moved
+        };
+        self.pressure
+            .entries
+            .fetch_add(moved.len(), Ordering::Relaxed);
+        let mut registry = lock(&self.registry);
+        for (_, from, to) in &moved {
+            let len = u64::from(from.len);
+            let left = registry.space_of(from.segment);
+            left.live = left.live.saturating_sub(len);
+            registry.space_of(to.segment).live += len;
+        }
+        let dirty = registry.dirty.entry(core.id);
+        dirty.or_insert_with(|| Arc::clone(core));
+        Ok(())
+    }
+
+    /// Brings what was collected, by whoever died over it or writes beside this handle, to the index.
+    pub(crate) fn settle(&self, extent: &Extent) -> Result<(), StorageError> {
+        let collected = extent.segments.iter().copied();
+        let mut settled = true;
+        for number in collected.filter(|number| segment::round(*number) > 0) {
+            let places = segment::place(number)..through(extent, number).saturating_add(1);
+            if lock(&self.registry).is_settled(number, &places) {
+                continue;
+            }
+            settled = false;
+            let mut scanner = Scanner::of_segment(&self.disk, self.id, number, false)?;
+            let mut data = 0u64;
+            let mut moves: BTreeMap<CoreId, Vec<(u64, Locator)>> = BTreeMap::new();
+            loop {
+                match scanner.next(Lsn::default()) {
+                    Ok(Next::Frame(frame)) => {
+                        for (entry, located) in frame.located() {
+                            data += entry.data_len();
+                            moves.entry(entry.core).or_default().extend(located);
+                        }
+                    }
+                    // damage was noted when it was read; blocks that it had are missed when they are
+                    Err(OpenError::Damaged(_)) if scanner.skip()?.is_some() => {}
+                    Ok(Next::End { .. }) | Err(OpenError::Damaged(_)) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.take_over(number, &places, data, &moves, &mut || Ok(()))?;
+        }
+        if settled { Ok(()) } else { self.checkpoint() }
+    }
+
+    /// Removes segments that are of no more use, but for those that a snapshot may still read.
+    fn remove_doomed(&self, collecting: &mut Collecting) -> Result<(), StorageError> {
+        let doomed: Vec<u32> = collecting.doomed.iter().copied().collect();
+        for number in doomed {
+            if self.is_pinned(number) {
+                continue;
+            }
+            self.log.forget(number);
+            let name = segment::name(number);
+            let removed = self.disk.remove(&name);
+            removed.map_err(fault(&*self.disk, Action::Remove, &name))?;
+            collecting.doomed.remove(&number);
+        }
+        Ok(())
+    }
+
+    /// Whether a snapshot has a block in a segment that the log does not have there any more.
+    fn is_pinned(&self, number: u32) -> bool {
+        let registry = lock(&self.registry);
+        let cores: Vec<_> = registry
+            .cores
+            .values()
+            .filter_map(std::sync::Weak::upgrade)
+            .collect();
+        drop(registry);
+        cores.iter().any(|core| {
+            let state = read(&core.state);
+            let mut snapshots = state.snapshots.iter().filter_map(std::sync::Weak::upgrade);
+            snapshots.any(|pinned| pinned.reads(number))
+        })
+    }
+}
+
+/// Whether a block that was at one place is the one that is at the other now.
+fn stands_for(from: &Locator, to: &Locator, places: &Range<u32>) -> bool {
+    from.segment != to.segment
+        && places.contains(&segment::place(from.segment))
+        && (from.len, from.crc) == (to.len, to.crc)
+}
