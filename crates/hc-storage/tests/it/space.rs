@@ -170,10 +170,8 @@ fn collecting_may_be_cut_short_at_every_call() -> Outcome {
     assert!(calls.clone().count() > 30, "{calls:?}");
     for call in calls {
         for (fault, seed) in [
-            (Fault::Freeze, None),
-            (Fault::Freeze, Some(call)),
+            (Fault::Freeze, (call % 4 == 0).then_some(call)),
             (Fault::Freeze, Some(call + 1000)),
-            (Fault::Tear(30), None),
             (Fault::Refuse(ErrorKind::StorageFull), None),
         ] {
             let what = format!("call {call}, {fault:?}, {seed:?}");
