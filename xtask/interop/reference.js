@@ -21,6 +21,9 @@ const Protomux = need('protomux')
 const cores = new Map()
 const extensions = new Map()
 const sockets = new Map() // each with its encrypted stream
+let store = null // replicates all its cores
+let bee = null
+let drive = null
 const wire = { in: 0, out: 0 }
 let server = null
 
@@ -43,7 +46,7 @@ function block (p, i) {
 
 function attach (socket, isInitiator) {
   socket.setNoDelay(true)
-  let stream = null
+  let stream = store === null ? null : store.replicate(isInitiator)
   for (const c of cores.values()) {
     if (stream === null) stream = c.replicate(isInitiator)
     else c.replicate(stream)
@@ -71,6 +74,23 @@ const remoteProof = () => need('hypercore/lib/fully-remote-proof.js')
 function treeHash (c, length = c.length) {
   return Hypercore.treeHashFromStorage ? Hypercore.treeHashFromStorage(c, length) : c.treeHash(length)
 }
+
+// Says what comes under that name.
+function extension (m) {
+  const name = (m.core || 'main') + '/' + m.name
+  if (!extensions.has(name)) {
+    const onmessage = (message) => say({ event: 'extension', name: m.name, message: hex(message) || '' })
+    extensions.set(name, core(m).registerExtension(m.name, { onmessage }))
+  }
+  return extensions.get(name)
+}
+
+// Bytes of a file, by its path.
+function content (path, size) {
+  return Buffer.alloc(size, path)
+}
+
+const digest = (value) => crypto.createHash('sha256').update(value).digest('hex')
 
 async function facts (c) {
   await c.ready()
@@ -226,10 +246,73 @@ const ops = {
   },
   // Sends a message of an extension to all peers.
   async extension (m) {
-    const name = (m.core || 'main') + '/' + m.name
-    if (!extensions.has(name)) extensions.set(name, core(m).registerExtension(m.name, {}))
-    extensions.get(name).broadcast(Buffer.from(m.message, 'hex'))
+    extension(m).broadcast(Buffer.from(m.message, 'hex'))
     return {}
+  },
+  // Listens to an extension.
+  async hear (m) {
+    extension(m)
+    return {}
+  },
+  // Blocks that nobody asked for, which version 11 has.
+  async push (m) {
+    await core(m).replicator.push(m.index)
+    return {}
+  },
+  async allowPush (m) {
+    core(m).replicator.setAllowPush(m.allow)
+    return {}
+  },
+  async beePut (m) {
+    const Hyperbee = need('hyperbee')
+    bee = new Hyperbee(core(m), { keyEncoding: 'utf-8', valueEncoding: 'utf-8' })
+    const batch = bee.batch()
+    for (const [key, value] of m.entries) await batch.put(key, value)
+    await batch.flush()
+    return facts(core(m))
+  },
+  // All entries, once the log has that length.
+  async beeEntries (m) {
+    const Hyperbee = need('hyperbee')
+    await ops.waitFor(m)
+    bee = new Hyperbee(core(m), { keyEncoding: 'utf-8', valueEncoding: 'utf-8' })
+    const entries = []
+    for await (const { key, value } of bee.createReadStream()) entries.push([key, value])
+    return { entries }
+  },
+  async beeGet (m) {
+    const found = await bee.get(m.key)
+    return { value: found && found.value }
+  },
+  // A drive with files of these sizes. Its two logs are replicated like those that are opened.
+  async driveWrite (m) {
+    const Hyperdrive = need('hyperdrive')
+    const Corestore = need('corestore')
+    drive = new Hyperdrive(new Corestore(m.dir))
+    const files = {}
+    for (const [path, size] of Object.entries(m.files)) {
+      await drive.put(path, content(path, size))
+      files[path] = digest(content(path, size))
+    }
+    const blobs = (await drive.getBlobs()).core
+    cores.set('metadata', drive.core)
+    cores.set('blobs', blobs)
+    return { key: hex(drive.key), blobsKey: hex(blobs.key), length: drive.core.length, blobsLength: blobs.length, files }
+  },
+  // A drive of which nothing is known but the key. Its logs are replicated as they are opened.
+  async driveOpen (m) {
+    const Hyperdrive = need('hyperdrive')
+    const Corestore = need('corestore')
+    store = new Corestore(m.dir)
+    drive = new Hyperdrive(store, bytes(m.key))
+    await drive.ready()
+    return {}
+  },
+  async driveRead () {
+    await drive.update({ wait: true })
+    const files = {}
+    for await (const { key } of drive.list('/')) files[key] = digest(await drive.get(key))
+    return { files }
   },
   // Opens a channel of another protocol on each connection.
   async channel (m) {

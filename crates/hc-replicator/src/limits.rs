@@ -16,6 +16,9 @@ pub const INVALID_REQUESTS: u32 = 64;
 /// Blocks pushed by one peer that are being checked. More are dropped.
 pub const PUSHES: usize = 512;
 
+/// Blocks that wait to be pushed to one peer, behind one with a longer tree. More are not pushed.
+pub const PUSHES_WAITING: usize = 4096;
+
 /// Pushed blocks that do not hold at which a peer is hung up. Fewer may be nobody's fault: what a push
 /// builds on may have been lost.
 pub const PUSH_REJECTIONS: u32 = 32;

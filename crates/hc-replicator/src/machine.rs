@@ -245,8 +245,20 @@ impl Replicator {
             return;
         };
         match peer.tasks.remove(&ticket) {
-            Some(Task::Prove { request, turn }) => peer.on_proven(shared, (request, turn), reply),
-            Some(Task::Push) => peer.on_push_proven(shared, reply),
+            Some(Task::Prove {
+                request,
+                turn,
+                upgrade,
+            }) => {
+                peer.note_upgrade(upgrade, &reply, shared);
+                peer.on_proven(shared, (request, turn), reply);
+                peer.push_waiting(shared);
+            }
+            Some(Task::Push { upgrade }) => {
+                peer.note_upgrade(upgrade, &reply, shared);
+                peer.on_push_proven(shared, reply);
+                peer.push_waiting(shared);
+            }
             Some(Task::CheckUpgrade { fork, length }) => {
                 let can = reply == Reply::Upgradeable(true);
                 peer.on_upgrade_checked(shared, fork, length, can);

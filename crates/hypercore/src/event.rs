@@ -61,6 +61,11 @@ pub enum Event {
         /// Time between request and answer; `None` where it was pushed.
         elapsed: Option<Duration>,
     },
+    /// A peer has all blocks up to here: more than any peer on this fork said before.
+    RemoteContiguous {
+        /// Number of blocks.
+        length: Length,
+    },
     /// The subscriber was too slow: so many events before the next one are lost.
     Lagged(u64),
     /// The log was closed. The last event.

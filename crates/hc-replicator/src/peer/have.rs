@@ -48,10 +48,11 @@ impl Peer {
     }
 
     fn hint(&mut self, shared: &mut Shared, contiguous: u64) {
+        let length = Length::new(contiguous);
+        // It may say so before it says how long its log is by now.
         let known = self
             .same_fork(shared)
-            .is_some_and(|remote| remote.length.get() >= contiguous);
-        let length = Length::new(contiguous);
+            .is_some_and(|remote| length <= remote.length.max(shared.view.length));
         if known && length > shared.remote_contiguous {
             shared.remote_contiguous = length;
             shared.notify(Notice::RemoteContiguous {

@@ -96,9 +96,18 @@ pub(crate) enum Reach {
 /// An effect that runs on behalf of a peer.
 #[derive(Debug)]
 pub(crate) enum Task {
-    Prove { request: RequestId, turn: u64 },
-    Push,
-    CheckUpgrade { fork: Fork, length: Length },
+    Prove {
+        request: RequestId,
+        turn: u64,
+        upgrade: bool,
+    },
+    Push {
+        upgrade: bool,
+    },
+    CheckUpgrade {
+        fork: Fork,
+        length: Length,
+    },
     Apply(Applying),
 }
 

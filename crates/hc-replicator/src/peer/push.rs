@@ -1,17 +1,20 @@
 //! Blocks that nobody asked for, both ways. Knows nothing of who decides what is pushed.
 //!
 //! What is pushed goes out under number 0, with the tree that spans it where the peer's does not. A peer
-//! that has been brought to a length by a push is taken to be there, so that one push follows from the
-//! other without a round trip.
+//! that has been brought to a length is taken to be there, so that one push follows from the other
+//! without a round trip. A tree is proven as far as the log goes by then, which may be further than was
+//! meant: so a push waits until it is known where the one before, or the answer to a request, has led.
 
-use hc_merkle::proof::{BlockRequest, Proof, Request as Wanted, UpgradeRequest};
+use alloc::collections::VecDeque;
+
+use hc_merkle::proof::{BlockRequest, Proof, Request as Wanted, UpgradeProof, UpgradeRequest};
 use hc_merkle::{BlockIndex, Fork, Length, NodeIndex};
 use hc_protocol::message::{Data, RequestId};
 
 use crate::config::PushPolicy;
 use crate::error::{Fault, Rejection};
 use crate::input::Reply;
-use crate::limits::{PUSH_REJECTIONS, PUSHES};
+use crate::limits::{PUSH_REJECTIONS, PUSHES, PUSHES_WAITING};
 use crate::output::{Effect, Notice};
 use crate::peer::{Applying, Peer, Task};
 use crate::shared::Shared;
@@ -22,8 +25,12 @@ pub(crate) const UNASKED: RequestId = RequestId(0);
 /// What one peer pushed and what was pushed to it.
 #[derive(Debug, Default)]
 pub(crate) struct Pushing {
-    /// Fork and length that it has been brought to by what was pushed.
+    /// Fork and length that it has been brought to by what was sent to it.
     sent: (Fork, Length),
+    /// Longer trees for it that are being proven.
+    upgrades: usize,
+    /// Blocks that wait until none is.
+    waiting: VecDeque<BlockIndex>,
     /// Blocks that it pushed and that are being checked.
     checking: usize,
     /// Pushes of its that did not hold.
@@ -33,20 +40,53 @@ pub(crate) struct Pushing {
 impl Peer {
     /// Pushes a block, if the peer takes such, does not have it, and can tie it to its tree.
     pub(crate) fn push(&mut self, shared: &mut Shared, index: BlockIndex) {
-        let view = &shared.view;
-        let Some(remote) = self.same_fork(shared).copied() else {
-            return;
-        };
-        let takes = remote.allow_push && remote.downloading && self.uploads(shared) && self.room;
-        let at = index.get();
-        if !takes || !view.blocks.get(at) || self.blocks.get(at) {
+        if !self.may_push(shared, index) {
             return;
         }
-        let start = self.pushed_to(shared, remote.length);
-        let beyond = at >= start.get();
+        if self.pushing.upgrades == 0 {
+            self.push_now(shared, index);
+        } else if self.pushing.waiting.len() < PUSHES_WAITING {
+            self.pushing.waiting.push_back(index);
+        }
+    }
+
+    /// Pushes what had to wait, as far as that goes.
+    pub(crate) fn push_waiting(&mut self, shared: &mut Shared) {
+        while self.pushing.upgrades == 0 {
+            let Some(index) = self.pushing.waiting.pop_front() else {
+                return;
+            };
+            if self.may_push(shared, index) {
+                self.push_now(shared, index);
+            }
+        }
+    }
+
+    fn may_push(&self, shared: &Shared, index: BlockIndex) -> bool {
+        let takes = self
+            .same_fork(shared)
+            .is_some_and(|remote| remote.allow_push && remote.downloading);
+        let at = index.get();
+        takes
+            && self.uploads(shared)
+            && self.room
+            && shared.view.blocks.get(at)
+            && !self.blocks.get(at)
+    }
+
+    fn push_now(&mut self, shared: &mut Shared, index: BlockIndex) {
+        let Some(length) = self.length(shared) else {
+            return;
+        };
+        let view = &shared.view;
+        let start = self.pushed_to(shared, Length::new(length));
+        let beyond = index.get() >= start.get();
         let block = BlockRequest {
             index,
-            nodes: hc_merkle::max_missing_nodes(start, NodeIndex::new(at.saturating_mul(2))),
+            nodes: hc_merkle::max_missing_nodes(
+                start,
+                NodeIndex::new(index.get().saturating_mul(2)),
+            ),
         };
         let request = Wanted {
             block: Some(block),
@@ -58,10 +98,35 @@ impl Peer {
             ..Wanted::default()
         };
         let fork = view.fork;
-        if beyond {
-            self.pushing.sent = (fork, view.length);
+        let upgrade = self.begins_upgrade(beyond);
+        shared.run(
+            self,
+            Task::Push { upgrade },
+            Effect::Prove { fork, request },
+        );
+    }
+
+    /// A proof is being made, with a longer tree or without. Says which.
+    pub(crate) fn begins_upgrade(&mut self, upgrade: bool) -> bool {
+        self.pushing.upgrades += usize::from(upgrade);
+        upgrade
+    }
+
+    /// A proof has been made, or not: it leads the peer so far.
+    pub(crate) fn note_upgrade(&mut self, upgrade: bool, reply: &Reply, shared: &Shared) {
+        self.pushing.upgrades -= usize::from(upgrade);
+        let Reply::Proof(Proof {
+            fork,
+            upgrade: Some(upgrade),
+            ..
+        }) = reply
+        else {
+            return;
+        };
+        if *fork == shared.view.fork {
+            let end = self.pushed_to(shared, end_of(upgrade));
+            self.pushing.sent = (*fork, end);
         }
-        shared.run(self, Task::Push, Effect::Prove { fork, request });
     }
 
     /// The length that a peer is at, or will be once it has what was sent to it.
@@ -95,12 +160,7 @@ impl Peer {
         let takes = self
             .same_fork(shared)
             .is_some_and(|remote| remote.allow_push);
-        let Reply::Proof(proof) = reply else {
-            // it is where it says it is, after all
-            self.pushing.sent = (Fork::ZERO, Length::ZERO);
-            return;
-        };
-        if takes {
+        if let (true, Reply::Proof(proof)) = (takes, reply) {
             self.count_upload(shared, &proof);
             shared.stats.pushed += 1;
             self.stats.pushed += 1;
@@ -178,6 +238,14 @@ impl Shared {
     pub(crate) fn takes_pushes(&self) -> bool {
         self.config.push == PushPolicy::Accept && self.interested
     }
+}
+
+/// Where the proof of a longer tree leads: past what was asked for, if the log is longer.
+fn end_of(upgrade: &UpgradeProof) -> Length {
+    let asked = upgrade.start.get().saturating_add(upgrade.length.get());
+    let further = upgrade.additional_nodes.iter();
+    let further = further.map(|node| node.index.end().get()).max();
+    Length::new(asked.max(further.unwrap_or(0)))
 }
 
 /// Whether an answer has only what is ever asked for.

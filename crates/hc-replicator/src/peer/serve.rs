@@ -158,7 +158,12 @@ impl Peer {
         let (request, turn) = place;
         let fork = view.fork;
         self.serving.proving += 1;
-        let task = Task::Prove { request, turn };
+        let upgrade = self.begins_upgrade(want.upgrade.is_some());
+        let task = Task::Prove {
+            request,
+            turn,
+            upgrade,
+        };
         shared.run(
             self,
             task,

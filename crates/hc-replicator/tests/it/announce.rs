@@ -184,6 +184,27 @@ fn what_is_cleared_is_taken_back() {
 }
 
 #[test]
+fn a_cut_is_told_and_lowers_what_peers_are_taken_to_have() {
+    let mut world = writer_and_reader(10);
+    let peer = world.connect(0, 1);
+    world.run();
+    let contiguous = |world: &World| {
+        let state = world.nodes[1].machine.peer_state(peer);
+        state.unwrap().contiguous.get()
+    };
+    assert_eq!(contiguous(&world), 10);
+    world.change(0, |log| log.truncate(4));
+    world.run();
+    let cut = Range {
+        drop: true,
+        start: 4,
+        length: 6,
+    };
+    assert_eq!(ranges(&world, 0)[1], cut);
+    assert_eq!(contiguous(&world), 4);
+}
+
+#[test]
 fn blocks_beyond_a_page_of_bits_are_announced() {
     let blocks = 32_777;
     let mut writer = Log::writer(1);

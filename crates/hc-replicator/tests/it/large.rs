@@ -5,6 +5,15 @@ use hc_replicator::Order;
 use crate::pair::Pair;
 
 #[test]
+fn whole_pages_of_bits_and_one_block_more_are_fetched() {
+    for blocks in [32_768, 32_769] {
+        for order in [Order::Linear, Order::Scattered] {
+            Pair::new(blocks).download(order);
+        }
+    }
+}
+
+#[test]
 fn outputs_and_work_grow_with_the_blocks_and_no_faster() {
     for order in [Order::Linear, Order::Scattered] {
         let mut small = Pair::new(10_000);

@@ -99,6 +99,33 @@ fn a_diamond_shares_what_it_has() {
 }
 
 #[test]
+fn a_diamond_whose_source_lacks_a_block_shares_the_rest() {
+    let mut writer = Log::writer(1);
+    writer.append(600);
+    let source = writer.reader();
+    let readers = vec![writer.reader(); 3];
+    let mut world = World::new([vec![writer, source], readers].concat());
+    let whole = world.connect(0, 1);
+    world.demand(1, span(1, 600));
+    world.run();
+    world.cut(whole);
+    for (a, b) in [(1, 2), (1, 3), (2, 4), (3, 4)] {
+        world.connect(a, b);
+    }
+    let ids = [2, 3, 4].map(|node| (node, world.demand(node, span(1, 600))));
+    let first = world.demand(4, Demand::Block(index(0)));
+    world.run();
+    for (node, id) in ids {
+        assert_eq!(
+            world.outcome(node, id),
+            Some(Outcome::Available),
+            "node {node}"
+        );
+    }
+    assert_eq!(world.outcome(4, first), None);
+}
+
+#[test]
 fn a_lost_source_is_replaced_by_another() {
     let mut world = sources(2, 100);
     let slow = world.connect_with(0, 2, Duration::from_millis(500), Duration::ZERO);

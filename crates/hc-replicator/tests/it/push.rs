@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use hc_merkle::proof::{Proof, Request as Wanted, UpgradeRequest};
-use hc_merkle::{BlockIndex, Length};
+use hc_merkle::proof::{Proof, Request as Wanted, UpgradeProof, UpgradeRequest};
+use hc_merkle::{BlockIndex, Hash, Length, Node, NodeIndex};
 use hc_protocol::message::{Data, Message, Request, RequestId, Sync};
 use hc_replicator::{
     Config, Demand, Effect, Fault, Hangup, Input, Outcome, Output, PullPolicy, PushPolicy,
-    Rejection, Reply, limits,
+    Rejection, Reply, Ticket, limits,
 };
 
 use crate::log::{Log, index};
@@ -181,8 +181,51 @@ fn taking_pushes_is_switched_at_run_time_and_ends_with_interest() {
     assert!(world.nodes[1].log.has(0));
 }
 
+fn upgrade_request(id: u64, start: u64, length: u64) -> Message {
+    let upgrade = UpgradeRequest {
+        start: Length::new(start),
+        length: Length::new(length),
+    };
+    let want = Wanted {
+        upgrade: Some(upgrade),
+        ..Wanted::default()
+    };
+    Message::Request(Request {
+        want,
+        ..block_request(id, 0, 0)
+    })
+}
+
+/// The upgrade that is to be proven: its ticket, start and length.
+fn proven(outputs: &[Output]) -> (Ticket, u64, u64) {
+    let [(ticket, Effect::Prove { request, .. })] = effects(outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    let upgrade = request.upgrade.unwrap();
+    (ticket, upgrade.start.get(), upgrade.length.get())
+}
+
+/// A proof of a block with an upgrade that leads so far, and then on by these nodes.
+fn leads(block: u64, start: u64, length: u64, further: &[u64]) -> Reply {
+    let node = |index: &u64| Node {
+        index: NodeIndex::new(*index),
+        size: 0.into(),
+        hash: Hash([0; 32]),
+    };
+    Reply::Proof(Proof {
+        upgrade: Some(UpgradeProof {
+            start: Length::new(start),
+            length: Length::new(length),
+            nodes: Vec::new(),
+            additional_nodes: further.iter().map(node).collect(),
+            signature: bytes::Bytes::new(),
+        }),
+        ..block_proof(block)
+    })
+}
+
 #[test]
-fn an_upgrade_that_is_asked_for_begins_where_the_pushes_end() {
+fn a_push_goes_on_from_where_what_was_sent_before_leads() {
     let mut script = Script::new(10, 0..10);
     script.open(PEER);
     let open = Sync {
@@ -190,65 +233,88 @@ fn an_upgrade_that_is_asked_for_begins_where_the_pushes_end() {
         ..sync(4, 10)
     };
     script.receive(Message::Sync(open));
-    let asks = |script: &mut Script| {
-        let upgrade = UpgradeRequest {
-            start: Length::new(4),
-            length: Length::new(6),
-        };
-        let want = Wanted {
-            upgrade: Some(upgrade),
-            ..Wanted::default()
-        };
-        let outputs = script.receive(Message::Request(Request {
-            want,
-            ..block_request(1, 0, 0)
-        }));
-        let [(_, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
-            panic!("{outputs:?}")
-        };
-        let upgrade = request.upgrade.unwrap();
-        (upgrade.start.get(), upgrade.length.get())
+    let push = |script: &mut Script, at: u64| {
+        let index = BlockIndex::new(at);
+        script.input(Input::Push { index })
     };
-    assert_eq!(asks(&mut script), (4, 6));
-    // pushed from 4 to 10, so nothing is left to upgrade: answered as it was asked
-    let index = BlockIndex::new(9);
-    let outputs = script.input(Input::Push { index });
-    let [(ticket, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
-        panic!("{outputs:?}")
-    };
-    assert_eq!(request.upgrade.unwrap().start.get(), 4);
-    assert_eq!(asks(&mut script), (4, 6));
-    // where the push was not possible, it is where it says it is
-    script.complete(ticket, Reply::NotAvailable);
-    let outputs = script.input(Input::Push { index });
-    let [(ticket, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
-        panic!("{outputs:?}")
-    };
-    assert_eq!(request.upgrade.unwrap().start.get(), 4);
-    let outputs = script.complete(ticket, Reply::Proof(block_proof(9)));
-    let [Message::Data(data)] = sent(&outputs)[..] else {
-        panic!("{outputs:?}")
-    };
-    assert_eq!(data.id, RequestId(0));
-    // the log grows meanwhile: the answer goes on from what was pushed
+    let (ticket, start, length) = proven(&push(&mut script, 9));
+    assert_eq!((start, length), (4, 6));
+    // the next waits until it is known where this one leads
+    assert_eq!(push(&mut script, 8), []);
     script.grow(2);
-    let upgrade = UpgradeRequest {
-        start: Length::new(4),
-        length: Length::new(8),
+    assert_eq!(push(&mut script, 11), []);
+    // by the time it is proven the log has two blocks more, and the proof leads to its end
+    let outputs = script.complete(ticket, leads(9, 4, 6, &[21]));
+    assert!(
+        sent(&outputs)
+            .into_iter()
+            .any(|message| matches!(message, Message::Data(data) if data.id == RequestId(0)))
+    );
+    let pushed: Vec<_> = effects(&outputs)
+        .into_iter()
+        .filter_map(|(_, effect)| match effect {
+            Effect::Prove { request, .. } => request
+                .block
+                .map(|block| (block.index.get(), request.upgrade.is_some())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pushed, [(8, false), (11, false)]);
+    // what could not be proven leads nowhere
+    script.grow(1);
+    let (ticket, start, length) = proven(&push(&mut script, 12));
+    assert_eq!((start, length), (12, 1));
+    script.complete(ticket, Reply::NotAvailable);
+    assert_eq!(proven(&push(&mut script, 12)).1, 12);
+}
+
+#[test]
+fn an_answer_goes_on_from_what_was_pushed_and_a_push_from_the_answer() {
+    let mut script = Script::new(10, 0..10);
+    script.open(PEER);
+    let open = Sync {
+        allow_push: true,
+        ..sync(4, 10)
     };
-    let want = Wanted {
-        upgrade: Some(upgrade),
-        ..Wanted::default()
-    };
-    let outputs = script.receive(Message::Request(Request {
-        want,
-        ..block_request(2, 0, 0)
-    }));
+    script.receive(Message::Sync(open));
+    let (ticket, start, length) = proven(&script.receive(upgrade_request(1, 4, 6)));
+    assert_eq!((start, length), (4, 6));
+    let index = BlockIndex::new(9);
+    assert_eq!(script.input(Input::Push { index }), []);
+    let outputs = script.complete(ticket, leads(5, 4, 6, &[]));
     let [(_, Effect::Prove { request, .. })] = effects(&outputs)[..] else {
         panic!("{outputs:?}")
     };
-    let upgrade = request.upgrade.unwrap();
-    assert_eq!((upgrade.start.get(), upgrade.length.get()), (10, 2));
+    assert_eq!(request.block.unwrap().index, index);
+    assert!(request.upgrade.is_none());
+    // it asks before it has got the answer: nothing is left, so it is answered as it asked
+    let asked = proven(&script.receive(upgrade_request(2, 4, 6)));
+    assert_eq!((asked.1, asked.2), (4, 6));
+    // where the log has grown, the answer begins where the one before ended
+    script.grow(2);
+    let asked = proven(&script.receive(upgrade_request(3, 4, 8)));
+    assert_eq!((asked.1, asked.2), (10, 2));
+}
+
+#[test]
+fn pushes_that_wait_end_at_the_limit() {
+    let mut script = Script::new(0, 0..0);
+    let limit = limits::PUSHES_WAITING as u64;
+    script.grow(limit + 2);
+    script.open(PEER);
+    let open = Sync {
+        allow_push: true,
+        ..sync(0, limit + 2)
+    };
+    script.receive(Message::Sync(open));
+    let mut ticket = None;
+    for at in 0..limit + 2 {
+        let index = BlockIndex::new(at);
+        let outputs = script.input(Input::Push { index });
+        ticket = ticket.or(effects(&outputs).first().map(|(ticket, _)| *ticket));
+    }
+    let outputs = script.complete(ticket.unwrap(), leads(0, 0, limit + 2, &[]));
+    assert_eq!(effects(&outputs).len() as u64, limit);
 }
 
 fn taking(length: u64) -> Script {

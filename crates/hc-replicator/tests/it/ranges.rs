@@ -93,6 +93,37 @@ fn ranges_of_every_kind_end_side_by_side() {
 }
 
 #[test]
+fn a_block_that_was_cleared_is_fetched_again() {
+    let mut world = writer_and_reader(100);
+    world.connect(0, 1);
+    let first = world.demand(1, span(0, 100));
+    world.run();
+    assert_eq!(world.outcome(1, first), Some(Outcome::Available));
+    world.change(1, |log| log.clear(40..41));
+    let again = world.demand(1, span(0, 100));
+    world.run();
+    assert_eq!(world.outcome(1, again), Some(Outcome::Available));
+    assert!(world.nodes[1].log.has(40));
+}
+
+#[test]
+fn a_longer_tree_that_rode_along_with_a_cancelled_request_is_asked_for_again() {
+    let mut script = Script::new(10, 0..10);
+    script.open(PEER);
+    script.receive(Message::Range(Range {
+        drop: false,
+        start: 0,
+        length: 20,
+    }));
+    let (id, _) = script.demand(Demand::Block(index(15)));
+    let asked = requests(&script.receive(Message::Sync(sync(20, 10))));
+    assert!(asked[0].want.block.is_some() && asked[0].want.upgrade.is_some());
+    let outputs = script.input(Input::Cancelled { id });
+    let again = requests(&outputs);
+    assert!(again[0].want.block.is_none() && again[0].want.upgrade.is_some());
+}
+
+#[test]
 fn a_missing_block_holds_up_nothing_else() {
     let mut script = Script::new(100, 0..0);
     script.open(PEER);

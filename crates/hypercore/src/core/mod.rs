@@ -12,6 +12,7 @@ mod clear;
 pub(crate) mod cuts;
 mod group;
 mod handles;
+mod hints;
 mod home;
 pub(crate) mod lane;
 mod open;
@@ -33,6 +34,7 @@ pub(crate) use self::append::AppendOptions;
 use self::apply::ApplyQueue;
 pub(crate) use self::apply::stage;
 use self::handles::Handles;
+use self::hints::Hints;
 pub use self::home::GroupActive;
 pub(crate) use self::home::{Home, Scope};
 use self::lane::{Guard, Lane, LaneError};
@@ -73,6 +75,8 @@ pub(crate) struct Core {
     pub(crate) view: ViewCell,
     /// The machine and its peers.
     pub(crate) swarm: Mutex<Swarm>,
+    /// What is remembered of peers.
+    pub(crate) hints: Hints,
     /// What peers sent and nobody has verified yet.
     pub(crate) apply: ApplyQueue,
     /// Why nothing more can be stored, once that is so: what is not here does not come any more.
@@ -135,6 +139,9 @@ impl Core {
         }
         self.end_demands();
         self.attend();
+        if let Err(error) = self.store_hints() {
+            tracing::debug!(%error, "what was seen of peers was not stored");
+        }
         self.hub.emit(&Event::Close);
         self.watchers.end();
         if let Some(home) = &self.home {

@@ -12,6 +12,7 @@ use hc_storage::{Access, Alias, Auth, Batch, CoreRecord, CoreStore, Durability, 
 
 use super::apply::ApplyQueue;
 use super::handles::Handles;
+use super::hints::Hints;
 use super::lane::Lane;
 use super::{Core, Home};
 use crate::builder::IfMissing;
@@ -159,6 +160,7 @@ impl Opening {
         self.store_user_data(&*log)?;
         let (runtime, access) = (self.runtime, store.access());
         let group = log.group()?;
+        let hints = log.hints()?;
         Ok(Arc::new(Core {
             key,
             discovery_key: key.discovery_key(),
@@ -174,7 +176,8 @@ impl Opening {
             durability: self.durability,
             lane: Arc::new(Lane::default()),
             epoch: runtime.now(),
-            swarm: Mutex::new(Swarm::new(random_seed(&*runtime)?, &view)),
+            swarm: Mutex::new(Swarm::new(random_seed(&*runtime)?, &view, hints)),
+            hints: Hints::new(hints),
             runtime,
             apply: ApplyQueue::default(),
             fault: OnceLock::new(),

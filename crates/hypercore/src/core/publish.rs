@@ -123,9 +123,10 @@ impl Core {
     pub(crate) fn commit_now(
         &self,
         guard: Guard,
-        staged: Staged,
+        mut staged: Staged,
         level: Durability,
     ) -> Result<(), CommitError> {
+        self.stage_hints(&mut staged);
         let ticket = self.log.commit(staged.batch, level)?;
         if let Err(error) = ticket.wait() {
             // The store shows the batch, the device may not have it.
@@ -143,6 +144,9 @@ impl Core {
         let before = self.view.load();
         let next = Arc::new(next);
         self.view.store(next.clone());
+        if let Some(length) = change.truncated {
+            self.hints.lower(length);
+        }
         self.announce(&before, &next, &change);
         self.tell_machine(&next, change, answers);
         self.watchers.publish(next.state());

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use hc_encoding::{Decode, Reader, encode_to_vec};
 use hc_protocol::message::limits::MAX_EXTENSION_NAME_LEN;
 use thiserror::Error;
 
@@ -25,9 +26,35 @@ use crate::sync::{Gate, Mutex};
 #[derive(Debug, Default)]
 pub(super) struct Extensions(Mutex<BTreeMap<String, Vec<Registration>>>);
 
+/// How messages of an extension stand on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// With their length before them: the `buffer` codec, which the reference uses unless told otherwise.
+    Buffer,
+    /// As they are.
+    Raw,
+}
+
+impl Form {
+    fn encode(self, message: Bytes) -> Bytes {
+        match self {
+            Self::Buffer => encode_to_vec(&message).into(),
+            Self::Raw => message,
+        }
+    }
+
+    fn decode(self, message: &Bytes) -> Option<Bytes> {
+        match self {
+            Self::Buffer => Bytes::decode(&mut Reader::over(message)).ok(),
+            Self::Raw => Some(message.clone()),
+        }
+    }
+}
+
 /// One handle of the log that listens under one name.
 #[derive(Debug)]
 struct Registration {
+    form: Form,
     handle: Weak<Gate>,
     inbox: Weak<Mutex<Inbox>>,
 }
@@ -65,7 +92,7 @@ impl Inbox {
 
 impl Extensions {
     /// Listens under a name; whoever did so for the same handle hears no more.
-    fn register(&self, name: &str, handle: &Arc<Gate>) -> Arc<Mutex<Inbox>> {
+    fn register(&self, name: &str, form: Form, handle: &Arc<Gate>) -> Arc<Mutex<Inbox>> {
         let inbox = Arc::<Mutex<Inbox>>::default();
         let mut woken = None;
         {
@@ -81,6 +108,7 @@ impl Extensions {
                 !same && one.inbox.strong_count() > 0
             });
             registered.push(Registration {
+                form,
                 handle: Arc::downgrade(handle),
                 inbox: Arc::downgrade(&inbox),
             });
@@ -89,7 +117,8 @@ impl Extensions {
         inbox
     }
 
-    /// A message has come: whoever listens under its name gets it, in the order of arrival.
+    /// A message has come: whoever listens under its name gets it, in the order of arrival, unless it has
+    /// another form.
     pub(super) fn deliver(&self, peer: Peer, name: &str, message: &Bytes) {
         let mut woken = Vec::new();
         {
@@ -100,8 +129,7 @@ impl Extensions {
             registered.retain(|one| {
                 let open = |gate: &Arc<Gate>| !gate.is_closed();
                 let live = one.handle.upgrade().filter(open).and(one.inbox.upgrade());
-                if let Some(inbox) = &live {
-                    let message = message.clone();
+                if let (Some(inbox), Some(message)) = (&live, one.form.decode(message)) {
                     woken.extend(inbox.lock().push(ExtensionMessage { peer, message }));
                 }
                 live.is_some()
@@ -161,6 +189,7 @@ pub struct Extension {
     core: Arc<Core>,
     gate: Arc<Gate>,
     name: String,
+    form: Form,
     inbox: Arc<Mutex<Inbox>>,
     closed: BoxFuture<()>,
 }
@@ -170,6 +199,9 @@ impl Hypercore {
     /// of one peer come in the order in which it sent them; those under names that nobody registered
     /// are dropped. Registering a name again on the same handle takes the place of the one before,
     /// which then ends; other handles of the log listen for themselves.
+    ///
+    /// Messages are those of the reference's extensions where these are given no encoding or `binary`;
+    /// for others there is [`raw_extension`](Self::raw_extension).
     ///
     /// # Errors
     /// [`ExtensionError::NameTooLong`] and [`ExtensionError::Closed`].
@@ -195,7 +227,29 @@ impl Hypercore {
     /// # }).unwrap();
     /// ```
     pub fn extension(&self, name: impl Into<String>) -> Result<Extension, ExtensionError> {
-        let name = name.into();
+        self.register(name.into(), Form::Buffer)
+    }
+
+    /// As [`extension`](Self::extension), with messages as they stand on the wire: encoded by the
+    /// application, as the reference's are that have an encoding of their own.
+    ///
+    /// # Errors
+    /// [`ExtensionError::NameTooLong`] and [`ExtensionError::Closed`].
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    /// let raw = log.raw_extension("example/own-encoding")?;
+    /// assert_eq!(raw.broadcast([1, 2, 3].as_slice())?, 0);
+    /// # Ok::<(), hypercore::ExtensionError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn raw_extension(&self, name: impl Into<String>) -> Result<Extension, ExtensionError> {
+        self.register(name.into(), Form::Raw)
+    }
+
+    fn register(&self, name: String, form: Form) -> Result<Extension, ExtensionError> {
         if name.len() > MAX_EXTENSION_NAME_LEN {
             return Err(ExtensionError::NameTooLong { len: name.len() });
         }
@@ -203,12 +257,13 @@ impl Hypercore {
             return Err(ExtensionError::Closed);
         }
         let (core, gate) = (self.core.clone(), self.gate.clone());
-        let inbox = core.extensions().register(&name, &gate);
+        let inbox = core.extensions().register(&name, form, &gate);
         let handle = gate.clone();
         Ok(Extension {
             core,
             gate,
             name,
+            form,
             inbox,
             closed: Box::pin(async move { handle.closed().await }),
         })
@@ -251,7 +306,7 @@ impl Extension {
         if message.len() > MAX_BLOCK_BYTES {
             return Err(ExtensionError::MessageTooLong { len: message.len() });
         }
-        Ok(message)
+        Ok(self.form.encode(message))
     }
 
     /// The next message; `None` once the handle is closed, or the name was registered again.
@@ -337,14 +392,20 @@ mod tests {
     fn a_name_registered_again_takes_the_place_of_the_first() {
         let extensions = Extensions::default();
         let (one, other) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
-        let first = extensions.register("a", &one);
-        let beside = extensions.register("a", &other);
-        let second = extensions.register("a", &one);
+        let first = extensions.register("a", Form::Buffer, &one);
+        let beside = extensions.register("a", Form::Raw, &other);
+        let second = extensions.register("a", Form::Buffer, &one);
         let ExtensionMessage { peer, message } = message(3);
-        extensions.deliver(peer, "a", &message);
-        extensions.deliver(peer, "b", &message);
+        let sent = Form::Buffer.encode(message.clone());
+        extensions.deliver(peer, "a", &sent);
+        extensions.deliver(peer, "b", &sent);
         assert!(first.lock().ended && first.lock().pop().is_none());
-        assert!(second.lock().pop().is_some() && beside.lock().pop().is_some());
+        assert_eq!(second.lock().pop().map(|came| came.message), Some(message));
+        assert_eq!(beside.lock().pop().map(|came| came.message), Some(sent));
+        // what is cut has another form
+        extensions.deliver(peer, "a", &Bytes::from_static(&[7, 1]));
+        assert!(second.lock().pop().is_none() && beside.lock().pop().is_some());
+        let message = Bytes::new();
         one.close();
         drop(beside);
         extensions.deliver(peer, "a", &message);

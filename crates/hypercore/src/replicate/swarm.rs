@@ -7,12 +7,13 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
-use hc_merkle::{Authority, BlockIndex, ByteLength};
+use hc_merkle::{Authority, BlockIndex, ByteLength, Length};
 use hc_protocol::Time;
 use hc_replicator::{
     Config, Demand, DemandId, Input, LocalView, ManifestState, Notice, Order, Outcome, Output,
     PeerId, Published, Replicator, Span,
 };
+use hc_storage::Hints;
 
 use super::Peer;
 use super::extension::{ExtensionError, Extensions};
@@ -52,6 +53,8 @@ struct Aftermath {
     wakers: Vec<Waker>,
     ended: Vec<(Sender<Outcome>, Outcome)>,
     events: Vec<Event>,
+    /// What some peer has.
+    remote_contiguous: Option<Length>,
     /// Messages of extensions, by their names.
     messages: Vec<(Peer, String, Bytes)>,
     extensions: Option<Arc<Extensions>>,
@@ -65,9 +68,10 @@ pub(super) fn next_peer() -> PeerId {
 }
 
 impl Swarm {
-    pub(crate) fn new(seed: u64, view: &View) -> Self {
+    pub(crate) fn new(seed: u64, view: &View, hints: Hints) -> Self {
+        let machine = Replicator::new(Config::new(seed), local_view(view));
         Self {
-            machine: Replicator::new(Config::new(seed), local_view(view)),
+            machine: machine.with_remote_contiguous(hints.remote_contiguous_length),
             members: BTreeMap::new(),
             offers: Vec::new(),
             waiters: BTreeMap::new(),
@@ -154,6 +158,10 @@ impl Swarm {
                 });
                 after.events.extend(event);
             }
+            Notice::RemoteContiguous { length, .. } => {
+                after.remote_contiguous = Some(length);
+                after.events.push(Event::RemoteContiguous { length });
+            }
             Notice::Extension {
                 peer,
                 name,
@@ -208,6 +216,9 @@ impl Core {
     }
 
     fn finish(&self, after: Aftermath) {
+        if let Some(length) = after.remote_contiguous {
+            self.hints.raise(length);
+        }
         for event in &after.events {
             self.hub.emit(event);
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_std::task::{self, block_on};
 use hypercore::{
-    Ended, Event, GetError, Hypercore, KeyPair, PeerPolicy, Policy, PullPolicy, ReplicateError,
-    Replication, Role, Storage,
+    Ended, Event, GetError, Hypercore, KeyPair, Length, PeerPolicy, Policy, PullPolicy,
+    ReplicateError, Replication, Role, Storage,
 };
 
 use crate::peers::{block, connect, reader, soon, writer};
@@ -231,6 +231,128 @@ fn what_one_side_sent_the_other_received() {
         // what happened stays, whoever is gone
         assert_eq!(to.stats(), received);
         assert!(to.peer_state(&peer).is_none());
+    });
+}
+
+#[test]
+fn what_a_peer_has_without_a_gap_is_known_told_and_remembered() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let open = async || {
+            Hypercore::builder(Storage::disk(dir.path()))
+                .open()
+                .await
+                .unwrap()
+        };
+        let from = open().await;
+        let known = |length: u64| Event::RemoteContiguous {
+            length: Length::new(length),
+        };
+        assert_eq!(from.remote_contiguous_length().get(), 0);
+        from.append_batch(["a", "b"]).await.unwrap();
+        let to = reader(&from).await;
+        let mut events = from.events();
+        let _connection = connect(&from, &to);
+        // a part is not without a gap
+        soon(to.get(1)).await.unwrap();
+        assert_eq!(from.remote_contiguous_length().get(), 0);
+        soon(to.get(0)).await.unwrap();
+        soon(async { while events.next().await.unwrap() != known(2) {} }).await;
+        assert_eq!(from.remote_contiguous_length().get(), 2);
+        from.append("c").await.unwrap();
+        assert_eq!(from.remote_contiguous_length().get(), 2);
+        soon(to.get(2)).await.unwrap();
+        soon(async { while events.next().await.unwrap() != known(3) {} }).await;
+        from.close().await.unwrap();
+        let from = open().await;
+        assert_eq!(from.remote_contiguous_length().get(), 3);
+        // it goes down with the log, and is told again when it rises
+        from.truncate(1).await.unwrap();
+        assert_eq!(from.remote_contiguous_length().get(), 1);
+        from.append_batch(["x", "y"]).await.unwrap();
+        assert_eq!(from.remote_contiguous_length().get(), 1);
+        let mut events = from.events();
+        let again = reader(&from).await;
+        let _connection = connect(&from, &again);
+        soon(again.update()).await.unwrap();
+        soon(again.download(..3)).await.unwrap();
+        soon(async { while events.next().await.unwrap() != known(3) {} }).await;
+        from.close().await.unwrap();
+        assert_eq!(open().await.remote_contiguous_length().get(), 3);
+    });
+}
+
+#[test]
+fn bits_are_told_when_they_are_asked_for_and_once() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch((0..300).map(|n| n.to_string()))
+            .await
+            .unwrap();
+        let source = reader(&from).await;
+        let (left, right) = connect(&from, &source);
+        soon(source.get(20)).await.unwrap();
+        left.cancel().await;
+        soon(right).await.ok();
+        let to = reader(&from).await;
+        let _connection = connect(&source, &to);
+        until(|| to.length().get() == 300).await;
+        assert_eq!((to.stats().sent.want, to.stats().received.bitfield), (0, 0));
+        // what the source does not have is asked for in vain, and nothing is asked twice
+        for _ in 0..3 {
+            assert!(times_out(&to, 5).await);
+        }
+        assert_eq!((to.stats().sent.want, to.stats().received.bitfield), (1, 1));
+        assert_eq!(soon(to.get(20)).await.unwrap(), "20");
+        assert_eq!((to.stats().sent.want, to.stats().received.bitfield), (1, 1));
+    });
+}
+
+#[test]
+fn the_contiguous_length_grows_over_holes_as_they_are_filled() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch(["a", "b", "c", "d"]).await.unwrap();
+        let to = reader(&from).await;
+        let _connection = connect(&from, &to);
+        for (index, contiguous) in [(1, 0), (3, 0), (0, 2), (2, 4)] {
+            soon(to.get(index)).await.unwrap();
+            assert_eq!(to.contiguous_length().get(), contiguous, "after {index}");
+        }
+    });
+}
+
+#[test]
+fn a_channel_that_nobody_is_interested_in_goes_and_comes_again() {
+    block_on(async {
+        let from = Hypercore::builder(Storage::memory())
+            .linger(Duration::ZERO)
+            .open()
+            .await
+            .unwrap();
+        let to = Hypercore::builder(Storage::memory())
+            .key(from.key())
+            .linger(Duration::ZERO)
+            .open()
+            .await
+            .unwrap();
+        from.append("a").await.unwrap();
+        let (_left, right) = connect(&from, &to);
+        assert_eq!(soon(to.get(0)).await.unwrap(), "a");
+        from.set_active(false);
+        until(|| to.peer_states().iter().all(|peer| !peer.downloads)).await;
+        assert_eq!(to.peers().len(), 1, "one side is interested");
+        to.set_active(false);
+        until(|| from.peers().is_empty() && to.peers().is_empty()).await;
+        assert!(
+            futures_lite::future::poll_once(right).await.is_none(),
+            "the connection stays"
+        );
+        from.append("b").await.unwrap();
+        assert!(times_out(&to, 1).await);
+        to.set_active(true);
+        until(|| !from.peers().is_empty() && !to.peers().is_empty()).await;
+        assert_eq!(soon(to.get(1)).await.unwrap(), "b");
     });
 }
 

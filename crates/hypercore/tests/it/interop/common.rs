@@ -15,8 +15,8 @@ use async_std::task::{self, JoinHandle, block_on};
 use hc_testkit::{Pattern, Reference, Version};
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
-    Builder, Connection, CoreKey, Ended, Event, Events, Hypercore, Manifest, ReplicateError, Role,
-    Storage, Traffic,
+    Builder, Connection, CoreKey, Ended, Event, Events, Hypercore, Manifest, ReplicateError,
+    Replication, Role, Storage, Traffic,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -408,6 +408,14 @@ impl Door {
     pub(super) fn accept(&self, log: &Hypercore) -> Result<Line> {
         let (stream, _) = soon(self.0.accept())?;
         Line::start(log, stream, Role::Responder)
+    }
+
+    /// Lets the next one in, with two logs.
+    pub(super) fn accept_both(&self, logs: [&Hypercore; 2]) -> Result<Line> {
+        let (stream, _) = soon(self.0.accept())?;
+        let [first, second] = logs;
+        let replication = Replication::over(stream, Role::Responder);
+        Line::of(replication.add(first).add(second).start())
     }
 }
 

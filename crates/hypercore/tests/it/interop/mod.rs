@@ -4,12 +4,15 @@
 
 mod common;
 mod economy;
+mod extensions;
 mod full;
 mod kinds;
 mod live;
 mod proofs;
+mod push;
 mod relay;
 mod resume;
 mod signers;
 mod sparse;
+mod structures;
 mod trust;
