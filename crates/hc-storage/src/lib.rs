@@ -12,6 +12,7 @@
 //! | [`Durability`], [`Ticket`] | what must not lose it, and how to wait for that |
 //! | [`DiskStore`], [`StoreOptions`] | the default engine: a directory with the log and its index |
 //! | [`fault`] | the default engine on a disk that fails on command |
+//! | [`varint`] | LEB128 integers, for whoever writes files of our own |
 //! | [`MemoryStore`] | an engine that forgets everything when it is dropped |
 #![forbid(unsafe_code)]
 
@@ -42,6 +43,6 @@ pub use error::{
 pub use memory::MemoryStore;
 pub use record::{
     ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage, Moment,
-    NamedCore, NamespaceId, StoreSecret, Topic,
+    NamedCore, NamespaceId, StoreSecret, Topic, varint,
 };
 pub use store::{Access, CoreRead, CoreStore, Repaired, Store, Usage};

@@ -12,7 +12,7 @@ use hc_storage::EncryptionScheme;
 use crate::encryption::{DefaultEncryption, Encryption, EncryptionError, EncryptionKey};
 
 /// What a store notes of a log under [`DefaultEncryption`], by whichever key.
-const DEFAULT: EncryptionScheme = EncryptionScheme(1);
+const DEFAULT: EncryptionScheme = EncryptionScheme::REFERENCE;
 /// What a store notes of a log under an [`Encryption`] of the application's own.
 const OWN: EncryptionScheme = EncryptionScheme(2);
 

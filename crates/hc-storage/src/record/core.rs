@@ -10,6 +10,11 @@ use super::Alias;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EncryptionScheme(pub u8);
 
+impl EncryptionScheme {
+    /// That of the reference, by whichever key.
+    pub const REFERENCE: Self = Self(1);
+}
+
 /// What a log is created with.
 #[derive(Debug, Clone)]
 pub struct CoreRecord {

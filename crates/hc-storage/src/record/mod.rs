@@ -8,7 +8,7 @@ pub(crate) mod cursor;
 pub(crate) mod entry;
 mod shelf;
 mod user_data;
-pub(crate) mod varint;
+pub mod varint;
 
 pub use core::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage};
 pub use shelf::{ActiveCore, Alias, Moment, NamedCore, NamespaceId, StoreSecret, Topic};

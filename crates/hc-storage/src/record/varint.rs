@@ -1,4 +1,4 @@
-//! LEB128 integers in our own records: the one place that calls `varintrs`.
+//! LEB128 integers in our own records and files: the one place that calls `varintrs`.
 //!
 //! That crate has faults that are kept out here: its `leb128` pair writes nothing for zero, its reader
 //! answers `(0, 0)` to truncated input and takes forms longer than needed, and its writer panics in a
@@ -8,13 +8,14 @@
 use varintrs::{Binary, MAX_VARINT_LEN64, ReadBinary, WriteBinary};
 
 /// Bytes that `value` takes: one for each seven bits, at least one.
-pub(crate) const fn len(value: u64) -> usize {
+#[must_use]
+pub const fn len(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }
 
 /// Appends `value` to `out`.
-pub(crate) fn put(out: &mut Vec<u8>, value: u64) {
+pub fn put(out: &mut Vec<u8>, value: u64) {
     let mut scratch = [0; MAX_VARINT_LEN64];
     let written = Binary::put_vu64(&mut scratch, value);
     debug_assert_eq!(written, len(value), "written length of {value}");
@@ -23,7 +24,8 @@ pub(crate) fn put(out: &mut Vec<u8>, value: u64) {
 
 /// Reads an integer from the front of `input`, with the number of bytes that it took; `None` where it is
 /// truncated, over 64 bits, or longer than it need be.
-pub(crate) fn take(input: &[u8]) -> Option<(u64, usize)> {
+#[must_use]
+pub fn take(input: &[u8]) -> Option<(u64, usize)> {
     let window = input.get(..MAX_VARINT_LEN64).unwrap_or(input);
     let (value, read) = Binary::vu64(window);
     let read = usize::try_from(read).ok().filter(|read| *read > 0)?;
