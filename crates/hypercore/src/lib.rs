@@ -118,6 +118,7 @@ mod hypercore;
 mod identity;
 mod info;
 pub mod limits;
+mod marks;
 pub mod multisig;
 mod prologue;
 mod read;
@@ -150,6 +151,7 @@ pub use event::{Event, Events, State, Watch};
 pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
 pub use identity::SetManifestError;
 pub use info::Info;
+pub use marks::{MarkError, MarkedGetError, Marker, Marking};
 pub use prologue::CopyPrologueError;
 pub use read::{
     Download, Downloading, FindingPeers, Get, Position, Progress, Seek, SeekError, Source,

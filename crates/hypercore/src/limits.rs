@@ -43,6 +43,9 @@ pub const MESSAGES_AT_ONCE: usize = 64;
 /// longer read.
 pub const APPLY_QUEUE_BYTES: usize = 32 * 1024 * 1024;
 
+/// Runs of blocks that a sweep clears at once, before others get a turn.
+pub const SWEEP_BATCH: usize = 1000;
+
 /// Proofs that are verified and stored together.
 pub const APPLY_BATCH: usize = 256;
 

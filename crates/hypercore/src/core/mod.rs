@@ -15,6 +15,7 @@ mod handles;
 mod hints;
 mod home;
 pub(crate) mod lane;
+mod marks;
 mod open;
 pub(crate) mod publish;
 mod refresh;
@@ -27,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_lite::future;
+use hc_bitfield::Bitfield;
 use hc_merkle::{CoreKey, DiscoveryKey};
 use hc_storage::{CoreEntry, CoreStore, Durability, StorageError, Store, Topic};
 
@@ -85,6 +87,8 @@ pub(crate) struct Core {
     pub(crate) epoch: Instant,
     pub(crate) hub: Hub<Event>,
     pub(crate) watchers: Watchers,
+    /// Blocks that are marked, while somebody marks.
+    marks: Mutex<Option<Bitfield>>,
     /// All handles.
     handles: Handles,
     /// One exclusive session after the other.

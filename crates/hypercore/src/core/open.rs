@@ -184,6 +184,7 @@ impl Opening {
             view: ViewCell::new(view),
             hub: Hub::default(),
             watchers: Watchers::default(),
+            marks: Mutex::default(),
             handles: Handles::default(),
             exclusive: Arc::default(),
             ended: AtomicBool::new(false),

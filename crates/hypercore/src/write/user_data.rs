@@ -11,6 +11,9 @@ use crate::hypercore::{Hypercore, IntoBlock};
 use crate::rt::BoxFuture;
 use crate::session::Handle;
 
+/// What keys of the library's own begin with, such as those of marks.
+pub(crate) const RESERVED: char = '\0';
+
 /// Why user data was not read or written. Every error leaves it as it was, but for
 /// [`InDoubt`](Self::InDoubt).
 #[derive(Debug, Error)]
@@ -19,6 +22,9 @@ pub enum UserDataError {
     /// The store is only read.
     #[error("the store is read-only")]
     ReadOnly,
+    /// Keys that begin with a zero byte are the library's own.
+    #[error("user data under a key that begins with a zero byte is not the application's")]
+    Reserved,
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
@@ -55,6 +61,9 @@ impl SetUserData {
             value,
             level,
         } = self;
+        if key.starts_with(RESERVED) {
+            return Err(UserDataError::Reserved);
+        }
         handle
             .core
             .set_user_data(&handle.gate, key, value, level)
@@ -117,6 +126,9 @@ impl Hypercore {
         if self.gate.is_closed() {
             return Err(UserDataError::Closed);
         }
+        if key.starts_with(RESERVED) {
+            return Ok(None);
+        }
         Ok(self.core.log.user_data(key)?)
     }
 
@@ -132,6 +144,8 @@ impl Hypercore {
             return Err(UserDataError::Closed);
         }
         let bounds = (keys.start_bound().cloned(), keys.end_bound().cloned());
-        Ok(self.core.log.user_data_between(bounds)?)
+        let mut found = self.core.log.user_data_between(bounds)?;
+        found.retain(|(key, _)| !key.starts_with(RESERVED));
+        Ok(found)
     }
 }

@@ -17,6 +17,7 @@ mod interop;
 mod limits;
 mod log;
 mod manifests;
+mod marks;
 mod opening;
 mod peers;
 mod pipe;
