@@ -7,9 +7,8 @@ use bytes::Bytes;
 use hc_merkle::{BlockIndex, CoreKey, KeyPair, Manifest};
 use hc_storage::Durability;
 
-use crate::cipher::Cipher;
 use crate::core::{Identity, Opening};
-use crate::encryption::{Encryption, EncryptionKey};
+use crate::encryption::{EncryptionKey, Provider};
 use crate::error::OpenError;
 use crate::hypercore::{Hypercore, IntoBlock};
 use crate::read::Wait;
@@ -43,7 +42,7 @@ pub enum IfMissing {
 pub struct Builder {
     storage: Storage,
     identity: Identity,
-    cipher: Option<Cipher>,
+    encryption: Option<Provider>,
     runtime: Option<Arc<dyn Runtime>>,
     durability: Option<Durability>,
     if_missing: Option<IfMissing>,
@@ -61,7 +60,7 @@ impl Builder {
         Self {
             storage,
             identity: Identity::default(),
-            cipher: None,
+            encryption: None,
             runtime: None,
             durability: None,
             if_missing: None,
@@ -139,10 +138,10 @@ impl Builder {
     /// logs. The store notes that the log is encrypted, never the key. Peers without the key can
     /// replicate and verify the log, and cannot read it.
     pub fn encryption_key(mut self, key: EncryptionKey) -> Self {
-        let cipher = Cipher::from_key(key);
+        let provider = Provider::key(key);
         set(
-            &mut self.cipher,
-            cipher,
+            &mut self.encryption,
+            provider,
             "encryption_key",
             &mut self.contradiction,
         );
@@ -152,22 +151,24 @@ impl Builder {
     /// As [`encryption_key`](Self::encryption_key), with the key of this one log: see
     /// [`DefaultEncryption::block_key`](crate::encryption::DefaultEncryption::block_key).
     pub fn block_key(mut self, key: EncryptionKey) -> Self {
-        let cipher = Cipher::from_block_key(key);
+        let provider = Provider::block_key(key);
         set(
-            &mut self.cipher,
-            cipher,
+            &mut self.encryption,
+            provider,
             "block_key",
             &mut self.contradiction,
         );
         self
     }
 
-    /// Encrypts blocks in the application's own way.
-    pub fn encryption(mut self, encryption: Arc<dyn Encryption>) -> Self {
-        let cipher = Cipher::own(encryption);
+    /// Encrypts blocks in the application's own way: an `Arc` of an
+    /// [`Encryption`](crate::encryption::Encryption) or an
+    /// [`AsyncEncryption`](crate::encryption::AsyncEncryption).
+    pub fn encryption(mut self, encryption: impl Into<Provider>) -> Self {
+        let provider = encryption.into();
         set(
-            &mut self.cipher,
-            cipher,
+            &mut self.encryption,
+            provider,
             "encryption",
             &mut self.contradiction,
         );
@@ -274,7 +275,7 @@ impl Builder {
             .runtime
             .or_else(default_runtime)
             .ok_or(OpenError::NoRuntime)?;
-        let cipher = self.cipher.map(Arc::new);
+        let cipher = self.encryption.map(|provider| provider.0);
         let defaults = Defaults {
             cipher: cipher.clone(),
             ..self.defaults

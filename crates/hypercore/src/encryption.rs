@@ -1,7 +1,7 @@
 //! Encryption of blocks, before they are hashed and stored: peers replicate and verify a log that they
 //! cannot read.
 //!
-//! Owns the [`Encryption`] trait, the scheme of the reference ([`DefaultEncryption`]) and its keys.
+//! Owns the [`Encryption`] traits, the scheme of the reference ([`DefaultEncryption`]) and its keys.
 //! Knows nothing of how a block is signed, stored or sent.
 //!
 //! # The default scheme
@@ -20,6 +20,9 @@
 
 use core::fmt;
 use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_merkle::digest::{hash, keyed_hash};
@@ -29,13 +32,15 @@ use salsa20::cipher::{KeyIvInit, StreamCipher};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::cipher::{Cipher, Tied};
+
 /// Bytes that the default scheme puts in front of each block.
 const PREFIX_LEN: usize = 8;
 
 /// How the blocks of a log are encrypted.
 ///
 /// Both directions are plain computations, run where the block is written or read: an implementation
-/// must not wait for anything.
+/// must not wait for anything. One that has to is an [`AsyncEncryption`].
 pub trait Encryption: fmt::Debug + Send + Sync {
     /// Bytes that each stored block has in front of the plain ones; the same for all blocks of the log.
     fn padding(&self) -> usize;
@@ -57,6 +62,90 @@ pub trait Encryption: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`EncryptionError`] where it is no block of this scheme.
     fn decrypt(&self, index: BlockIndex, stored: &[u8]) -> Result<Bytes, EncryptionError>;
+}
+
+/// The answer of an [`AsyncEncryption`], once it is there.
+pub type Ciphering<'a> = Pin<Box<dyn Future<Output = Result<Bytes, EncryptionError>> + Send + 'a>>;
+
+/// As [`Encryption`], for keys that are not here: in a device, behind a service, or to be asked of a
+/// person.
+///
+/// While a block that is appended is encrypted, the log takes no other change; reads go on.
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// use std::sync::Arc;
+///
+/// use bytes::Bytes;
+/// use hypercore::encryption::{AsyncEncryption, Ciphering};
+/// use hypercore::{BlockIndex, Fork, Hypercore, Storage};
+///
+/// #[derive(Debug)]
+/// struct Service; // stands for one that is asked over a network; its cipher is a joke
+///
+/// impl AsyncEncryption for Service {
+///     fn padding(&self) -> usize {
+///         0
+///     }
+///
+///     fn encrypt<'a>(&'a self, _: BlockIndex, _: Fork, plain: &'a [u8]) -> Ciphering<'a> {
+///         Box::pin(async move { Ok(plain.iter().map(|byte| byte ^ 0x55).collect()) })
+///     }
+///
+///     fn decrypt<'a>(&'a self, _: BlockIndex, stored: &'a [u8]) -> Ciphering<'a> {
+///         Box::pin(async move { Ok(stored.iter().map(|byte| byte ^ 0x55).collect()) })
+///     }
+/// }
+///
+/// let service: Arc<dyn AsyncEncryption> = Arc::new(Service);
+/// let log = Hypercore::builder(Storage::memory()).encryption(service).open().await?;
+/// log.append("secret").await?;
+/// assert_eq!(log.get(0).await?, "secret");
+/// assert_ne!(log.get(0).raw().await?, "secret");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+pub trait AsyncEncryption: fmt::Debug + Send + Sync {
+    /// As [`Encryption::padding`].
+    fn padding(&self) -> usize;
+
+    /// As [`Encryption::encrypt`].
+    fn encrypt<'a>(&'a self, index: BlockIndex, fork: Fork, plain: &'a [u8]) -> Ciphering<'a>;
+
+    /// As [`Encryption::decrypt`].
+    fn decrypt<'a>(&'a self, index: BlockIndex, stored: &'a [u8]) -> Ciphering<'a>;
+}
+
+/// What encrypts and decrypts for a handle: a key for the scheme of the reference, or an application's
+/// own encryption, which becomes one by [`Into`].
+#[derive(Debug, Clone)]
+pub struct Provider(pub(crate) Arc<Cipher>);
+
+impl Provider {
+    /// The scheme of the reference, under a key that may be the same for many logs.
+    #[must_use]
+    pub fn key(key: EncryptionKey) -> Self {
+        Self(Arc::new(Cipher::from_key(key)))
+    }
+
+    /// The scheme of the reference, under the key of one log: see
+    /// [`DefaultEncryption::block_key`].
+    #[must_use]
+    pub fn block_key(key: EncryptionKey) -> Self {
+        Self(Arc::new(Cipher::from_block_key(key)))
+    }
+}
+
+impl From<Arc<dyn Encryption>> for Provider {
+    fn from(own: Arc<dyn Encryption>) -> Self {
+        Self(Arc::new(Cipher::own(Tied::Here(own))))
+    }
+}
+
+impl From<Arc<dyn AsyncEncryption>> for Provider {
+    fn from(own: Arc<dyn AsyncEncryption>) -> Self {
+        Self(Arc::new(Cipher::own(Tied::Elsewhere(own))))
+    }
 }
 
 /// Why a block was not encrypted or decrypted.

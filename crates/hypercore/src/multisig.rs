@@ -14,7 +14,7 @@
 //! let manifest = Manifest::new(signers); // two of the three have to sign
 //! let log = Hypercore::builder(Storage::memory()).manifest(manifest).open().await?;
 //!
-//! let proposal = log.propose(["paid to Ann", "paid to Bob"])?;
+//! let proposal = log.propose(["paid to Ann", "paid to Bob"]).await?;
 //! let first = proposal.sign(&pairs[0]).await?; // here
 //! let second = proposal.sign(&pairs[2]).await?; // and by somebody else
 //! let signature = proposal.assemble(&[first, second])?;
@@ -107,19 +107,15 @@ impl Hypercore {
     ///
     /// # Errors
     /// As [`append`](Self::append), of which nothing is signed or written.
-    pub fn propose<B: IntoBlock>(
+    pub async fn propose<B: IntoBlock>(
         &self,
         blocks: impl IntoIterator<Item = B>,
     ) -> Result<Proposal, AppendError> {
         let blocks: Vec<Bytes> = blocks.into_iter().map(IntoBlock::into_block).collect();
-        let view = self.core.view.load();
-        let verifier = view.authority.verifier().ok_or(AppendError::NotWritable)?;
-        let drafted =
-            self.core
-                .draft_for(&view, self.defaults.cipher.as_deref(), blocks.clone())?;
-        let head = drafted.map_or_else(|| view.head.clone(), |draft| draft.head());
+        let handle = self.handle();
+        let (head, verifier) = self.core.propose(&handle, blocks.clone()).await?;
         Ok(Proposal {
-            verifier: verifier.clone(),
+            verifier,
             head,
             blocks,
         })

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::cipher::Cipher;
 use crate::core::lane::Guard;
 use crate::core::{Core, Scope, Seal};
-use crate::encryption::{Encryption, EncryptionKey};
+use crate::encryption::{EncryptionKey, Provider};
 use crate::hypercore::Hypercore;
 use crate::read::Wait;
 use crate::sync::{Gate, Mutex};
@@ -174,19 +174,19 @@ impl SessionBuilder {
     /// [`Builder::encryption_key`](crate::Builder::encryption_key). On a log that is not encrypted, only
     /// what is written and read through this session is.
     pub fn encryption_key(mut self, key: EncryptionKey) -> Self {
-        self.defaults.cipher = Some(Arc::new(Cipher::from_key(key)));
+        self.defaults.cipher = Some(Provider::key(key).0);
         self
     }
 
     /// As [`encryption_key`](Self::encryption_key), with the key of this one log.
     pub fn block_key(mut self, key: EncryptionKey) -> Self {
-        self.defaults.cipher = Some(Arc::new(Cipher::from_block_key(key)));
+        self.defaults.cipher = Some(Provider::block_key(key).0);
         self
     }
 
     /// Encrypts and decrypts in the application's own way.
-    pub fn encryption(mut self, encryption: Arc<dyn Encryption>) -> Self {
-        self.defaults.cipher = Some(Arc::new(Cipher::own(encryption)));
+    pub fn encryption(mut self, encryption: impl Into<Provider>) -> Self {
+        self.defaults.cipher = Some(encryption.into().0);
         self
     }
 
@@ -315,6 +315,27 @@ impl Hypercore {
     #[must_use]
     pub fn default_wait(&self) -> Wait {
         self.defaults.wait
+    }
+
+    /// Encrypts what is appended through this handle from now on, and decrypts what is read through it,
+    /// in another way; or not at all. What is there already stays as it is, and other handles do.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::encryption::{EncryptionKey, Provider};
+    /// # use hypercore::{Hypercore, Storage};
+    /// let log = Hypercore::builder(Storage::memory()).open().await?;
+    /// let mut secret = log.session().open()?;
+    /// secret.set_encryption(Some(Provider::key(EncryptionKey::from_bytes([7; 32]))));
+    /// secret.append("for those with the key").await?;
+    /// assert_eq!(secret.get(0).await?, "for those with the key");
+    /// assert_ne!(log.get(0).await?, "for those with the key");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn set_encryption(&mut self, encryption: Option<Provider>) {
+        let cipher = encryption.map(|provider| provider.0);
+        Arc::make_mut(&mut self.defaults).cipher = cipher;
     }
 
     /// Signs what is written through this handle, from now on, with another key pair. Whether that may

@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_lite::future;
 use hc_merkle::manifest::Prologue;
-use hc_merkle::{Authority, BlockIndex, Draft, Head, Length, Verifier};
+use hc_merkle::{Authority, Draft, Head, Length, Verifier};
 use hc_storage::{Access, Batch, Durability};
 
 use super::Core;
+use super::lane::Guard;
 use super::publish::Staged;
 use super::seal::Seal;
-use crate::cipher::Cipher;
-use crate::encryption::{Encryption, EncryptionError};
 use crate::error::AppendError;
 use crate::hypercore::Appended;
 use crate::limits::MAX_BLOCK_BYTES;
 use crate::session::Handle;
-use crate::view::View;
 
 impl Core {
     /// Appends the blocks together: all of them or none.
@@ -35,11 +34,13 @@ impl Core {
         if !handle.may_write(&options.seal) && !needs_none {
             return Err(AppendError::NotWritable);
         }
-        let cipher = handle.defaults.cipher.as_deref();
-        let draft = self.draft(&view.head, &verifier, cipher, blocks, options.max_length)?;
-        let Some(draft) = draft else {
+        if blocks.is_empty() {
             return Ok(Appended::at(&view.head));
-        };
+        }
+        check_length(&view.head, &blocks, options.max_length)?;
+        let encrypted = self.encrypt(handle, guard, &view.head, &verifier, blocks);
+        let (guard, blocks) = encrypted.await?;
+        let draft = draft(&view.head, &verifier, blocks)?;
         let sealed = self.seal(handle, guard, &verifier, draft, &options.seal);
         let (guard, change) = sealed.await?;
         let mut staged = Staged::on(&view);
@@ -51,50 +52,78 @@ impl Core {
         Ok(appended)
     }
 
-    /// The log as it would be with these blocks, whoever may sign that.
-    pub(crate) fn draft_for(
-        &self,
-        view: &View,
-        cipher: Option<&Cipher>,
+    /// The head of the log as it would be with these blocks, whoever may sign that, and who may.
+    pub(crate) async fn propose(
+        self: &Arc<Self>,
+        handle: &Handle,
         blocks: Vec<Bytes>,
-    ) -> Result<Option<Draft>, AppendError> {
+    ) -> Result<(Head, Verifier), AppendError> {
+        let guard = self.enter(&handle.gate).await?;
+        let view = self.view.load();
         let verifier = view.authority.verifier().ok_or(AppendError::NotWritable)?;
         if self.store.access() == Access::ReadOnly {
             return Err(AppendError::NotWritable);
         }
-        self.draft(&view.head, verifier, cipher, blocks, None)
+        let (_, blocks) = self
+            .encrypt(handle, guard, &view.head, verifier, blocks)
+            .await?;
+        Ok((
+            draft(&view.head, verifier, blocks)?.head(),
+            verifier.clone(),
+        ))
     }
 
-    fn draft(
+    /// Encrypts blocks that are to be appended, where that is to be done, and gives the turn back, which
+    /// was kept meanwhile.
+    async fn encrypt(
         &self,
+        handle: &Handle,
+        guard: Guard,
         head: &Head,
         verifier: &Verifier,
-        cipher: Option<&Cipher>,
-        mut blocks: Vec<Bytes>,
-        max_length: Option<Length>,
-    ) -> Result<Option<Draft>, AppendError> {
-        if self.is_encrypted() || cipher.is_some() {
-            let known = Authority::Known(verifier.clone());
-            let cipher = cipher.and_then(|cipher| cipher.tie(&known));
-            let cipher = cipher.ok_or(AppendError::EncryptionKeyMissing)?;
-            check_sizes(&blocks, cipher.padding())?;
-            encrypt(cipher, head, &mut blocks)?;
+        blocks: Vec<Bytes>,
+    ) -> Result<(Guard, Vec<Bytes>), AppendError> {
+        let cipher = handle.defaults.cipher.as_deref();
+        if !self.is_encrypted() && cipher.is_none() {
+            check_sizes(&blocks, 0)?;
+            return Ok((guard, blocks));
         }
+        let known = Authority::Known(verifier.clone());
+        let tied = cipher.and_then(|cipher| cipher.tie(&known));
+        let tied = tied.ok_or(AppendError::EncryptionKeyMissing)?;
+        check_sizes(&blocks, tied.padding())?;
+        let parked = guard.park();
+        let encrypted = async {
+            let at = (head.length().get(), head.fork());
+            Ok(tied.encrypt(at, blocks).await?)
+        };
+        let closed = async {
+            handle.gate.closed().await;
+            Err(AppendError::Closed)
+        };
+        let blocks = future::or(encrypted, closed).await?;
         check_sizes(&blocks, 0)?;
-        if blocks.is_empty() {
-            return Ok(None);
-        }
-        let mut draft = Draft::new(head);
-        let length = Length::new(head.length().get().saturating_add(blocks.len() as u64));
-        if let Some(max) = max_length.filter(|max| length > *max) {
-            return Err(AppendError::MaxLength { length, max });
-        }
-        let prologue = verifier.prologue();
-        if let Some(prologue) = prologue.filter(|prologue| head.length() < prologue.length) {
-            blocks = begin(&mut draft, prologue, blocks)?;
-        }
-        draft.append(blocks).map_err(AppendError::TooLong)?;
-        Ok(Some(draft))
+        Ok((parked.resume()?, blocks))
+    }
+}
+
+/// The log as it would be with these blocks.
+fn draft(head: &Head, verifier: &Verifier, mut blocks: Vec<Bytes>) -> Result<Draft, AppendError> {
+    let mut draft = Draft::new(head);
+    let prologue = verifier.prologue();
+    if let Some(prologue) = prologue.filter(|prologue| head.length() < prologue.length) {
+        blocks = begin(&mut draft, prologue, blocks)?;
+    }
+    draft.append(blocks).map_err(AppendError::TooLong)?;
+    Ok(draft)
+}
+
+fn check_length(head: &Head, blocks: &[Bytes], max: Option<Length>) -> Result<(), AppendError> {
+    let length = head.length().get().saturating_add(blocks.len() as u64);
+    let length = Length::new(length);
+    match max.filter(|max| length > *max) {
+        Some(max) => Err(AppendError::MaxLength { length, max }),
+        None => Ok(()),
     }
 }
 
@@ -126,17 +155,6 @@ fn begin(
         return Err(AppendError::OtherPrologue);
     }
     Ok(rest)
-}
-
-fn encrypt(
-    cipher: &dyn Encryption,
-    head: &Head,
-    blocks: &mut [Bytes],
-) -> Result<(), EncryptionError> {
-    for (index, block) in (head.length().get()..).zip(blocks) {
-        *block = cipher.encrypt(BlockIndex::new(index), head.fork(), block)?;
-    }
-    Ok(())
 }
 
 fn check_sizes(blocks: &[Bytes], padding: usize) -> Result<(), AppendError> {

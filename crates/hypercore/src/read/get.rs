@@ -100,7 +100,7 @@ impl Get {
         if handle.gate.is_closed() {
             return Err(GetError::Closed);
         }
-        if let Some(block) = self.look()? {
+        if let Some(block) = self.look().await? {
             return Ok(block);
         }
         let asked = reader.moment();
@@ -123,7 +123,7 @@ impl Get {
             if reader.is_cut(index, asked) {
                 return Err(GetError::Truncated { index });
             }
-            if let Some(block) = self.look()? {
+            if let Some(block) = self.look().await? {
                 return Ok(block);
             }
             // Dropped again in the meantime: then it is waited for once more.
@@ -132,7 +132,7 @@ impl Get {
     }
 
     /// The block, if it is stored here.
-    pub(crate) fn look(&self) -> Result<Option<Bytes>, GetError> {
+    pub(crate) async fn look(&self) -> Result<Option<Bytes>, GetError> {
         let index = self.index;
         if let Some(frozen) = &self.reader.frozen {
             let length = frozen.head.length();
@@ -145,15 +145,18 @@ impl Get {
             }
         }
         let stored = self.reader.local(index)?;
-        stored.map(|stored| self.form(stored)).transpose()
+        match stored {
+            Some(stored) => self.form(stored).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    fn form(&self, stored: Bytes) -> Result<Bytes, GetError> {
+    async fn form(&self, stored: Bytes) -> Result<Bytes, GetError> {
         let handle = &self.reader.handle;
         let Some(cipher) = &handle.defaults.cipher else {
             return Ok(stored);
         };
-        let authority = &handle.core.view.load().authority;
+        let authority = &*handle.core.view.load().authority.clone();
         match self.form {
             Form::Stored => Ok(stored),
             Form::Ciphertext => {
@@ -162,7 +165,7 @@ impl Get {
             }
             Form::Plain => {
                 let index = self.index;
-                let plain = cipher.decrypt(authority, index, &stored);
+                let plain = cipher.decrypt(authority, index, &stored).await;
                 plain.map_err(|source| GetError::Encryption { index, source })
             }
         }

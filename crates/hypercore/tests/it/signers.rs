@@ -32,7 +32,7 @@ async fn open(manifest: &Manifest) -> Hypercore {
 }
 
 async fn parts(log: &Hypercore, blocks: &[&str], signers: &[u8]) -> Vec<Part> {
-    let proposal = log.propose(blocks.iter().copied()).unwrap();
+    let proposal = log.propose(blocks.iter().copied()).await.unwrap();
     let mut parts = Vec::new();
     for seed in signers {
         parts.push(proposal.sign(&pair(*seed)).await.unwrap());
@@ -43,7 +43,7 @@ async fn parts(log: &Hypercore, blocks: &[&str], signers: &[u8]) -> Vec<Part> {
 /// Appends with the signatures of some.
 async fn append(log: &Hypercore, blocks: &[&str], signers: &[u8]) -> Appended {
     let parts = parts(log, blocks, signers).await;
-    let proposal = log.propose(blocks.iter().copied()).unwrap();
+    let proposal = log.propose(blocks.iter().copied()).await.unwrap();
     let signature = proposal.assemble(&parts).unwrap();
     log.append_proposal(proposal, signature).await.unwrap()
 }
@@ -133,7 +133,7 @@ fn signatures_over_something_else_change_nothing() {
                 "{refused:?}"
             );
         }
-        let proposal = log.propose(["x"]).unwrap();
+        let proposal = log.propose(["x"]).await.unwrap();
         assert!(proposal.assemble(&parts(&log, &["x"], &[1]).await).is_err());
         assert_eq!(log.head(), head);
         assert!(!log.has(1..2));
