@@ -205,8 +205,9 @@ impl State {
     }
 
     pub(super) fn drop_blocks(&mut self, range: Range<u64>) {
-        let mut tail = self.blocks.split_off(&range.start);
-        self.blocks.append(&mut tail.split_off(&range.end));
+        self.blocks
+            .extract_if(range.clone(), |_, _| true)
+            .for_each(drop);
         self.bitfield.unset_range(range);
     }
 }

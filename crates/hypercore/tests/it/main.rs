@@ -21,6 +21,7 @@ mod marks;
 mod opening;
 mod peers;
 mod pipe;
+mod providers;
 mod remote_proofs;
 mod replicate;
 #[path = "../sim/runtime.rs"]

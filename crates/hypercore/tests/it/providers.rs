@@ -24,13 +24,17 @@ impl Shift {
     fn shifted(&self, index: BlockIndex, plain: &[u8]) -> Bytes {
         let key = index.get().to_le_bytes()[0].wrapping_add(0x33);
         let body = plain.iter().map(|byte| byte.wrapping_add(key));
-        std::iter::repeat_n(0xee, self.padding).chain(body).collect()
+        std::iter::repeat_n(0xee, self.padding)
+            .chain(body)
+            .collect()
     }
 
     fn shifted_back(&self, index: BlockIndex, stored: &[u8]) -> Result<Bytes, EncryptionError> {
         let key = index.get().to_le_bytes()[0].wrapping_add(0x33);
         let len = stored.len();
-        let body = stored.get(self.padding..).ok_or(EncryptionError::Short { len })?;
+        let body = stored
+            .get(self.padding..)
+            .ok_or(EncryptionError::Short { len })?;
         Ok(body.iter().map(|byte| byte.wrapping_sub(key)).collect())
     }
 }
@@ -190,10 +194,16 @@ fn one_that_fails_changes_nothing_and_reads_as_an_error() {
         log.append("a").await.unwrap();
         service.fails.store(true, Ordering::SeqCst);
         let refused = log.append_batch(["b", "c"]).await;
-        assert!(matches!(refused, Err(AppendError::Encryption(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AppendError::Encryption(_))),
+            "{refused:?}"
+        );
         assert_eq!(log.length(), Length::new(1));
         let refused = log.get(0).await;
-        assert!(matches!(refused, Err(GetError::Encryption { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(GetError::Encryption { .. })),
+            "{refused:?}"
+        );
         service.fails.store(false, Ordering::SeqCst);
         log.append("b").await.unwrap();
         assert_eq!(log.get(1).await.unwrap(), "b");
@@ -221,7 +231,10 @@ fn sessions_have_encryptions_of_their_own() {
         let session = log.session().encryption(here(3)).open().unwrap();
         session.append("through it").await.unwrap();
         assert_eq!(session.get(0).await.unwrap(), "through it");
-        assert_eq!(session.session().open().unwrap().get(0).await.unwrap(), "through it");
+        assert_eq!(
+            session.session().open().unwrap().get(0).await.unwrap(),
+            "through it"
+        );
         assert_eq!(log.get(0).await.unwrap().len(), 10 + 3, "as it is stored");
 
         let mut other = log.session().open().unwrap();
