@@ -12,7 +12,7 @@ use super::registry::Found;
 use crate::builder::{IfMissing, set};
 use crate::cipher::Cipher;
 use crate::core::{Core, Identity, Opening, check_signs, mark_encrypted};
-use crate::encryption::{Encryption, EncryptionKey};
+use crate::encryption::{EncryptionKey, Provider};
 use crate::error::OpenError;
 use crate::hypercore::Hypercore;
 use crate::read::Wait;
@@ -128,26 +128,22 @@ impl OpenCore {
 
     /// Encrypts blocks, as [`Builder::encryption_key`](crate::Builder::encryption_key) does.
     pub fn encryption_key(self, key: EncryptionKey) -> Self {
-        self.cipher(Cipher::from_key(key), "encryption_key")
+        self.cipher(Provider::key(key), "encryption_key")
     }
 
     /// Encrypts blocks, as [`Builder::block_key`](crate::Builder::block_key) does.
     pub fn block_key(self, key: EncryptionKey) -> Self {
-        self.cipher(Cipher::from_block_key(key), "block_key")
+        self.cipher(Provider::block_key(key), "block_key")
     }
 
-    /// Encrypts blocks in the application's own way.
-    pub fn encryption(self, encryption: Arc<dyn Encryption>) -> Self {
-        self.cipher(Cipher::own(encryption), "encryption")
+    /// Encrypts blocks in the application's own way, as
+    /// [`Builder::encryption`](crate::Builder::encryption) does.
+    pub fn encryption(self, encryption: impl Into<Provider>) -> Self {
+        self.cipher(encryption.into(), "encryption")
     }
 
-    fn cipher(mut self, cipher: Cipher, option: &'static str) -> Self {
-        set(
-            &mut self.cipher,
-            Arc::new(cipher),
-            option,
-            &mut self.contradiction,
-        );
+    fn cipher(mut self, Provider(cipher): Provider, option: &'static str) -> Self {
+        set(&mut self.cipher, cipher, option, &mut self.contradiction);
         self
     }
 
