@@ -92,107 +92,100 @@ fn met(target: &Target) -> anyhow::Result<Party> {
     Ok(party)
 }
 
-fn floods(target: &Target) {
+/// Meets the target, and strikes again and again; each blow is told how many messages came before.
+fn storm(target: &Target, blow: impl Fn(&mut Party, &mut u64) -> anyhow::Result<()>) {
     target.repeat(|| {
         let mut party = met(target)?;
-        let mut id = 1;
+        let mut said = 0;
         while target.goes_on() {
-            for _ in 0..64 {
-                party.say(&request(id, target.random(), 0))?;
-                id += 1;
-            }
-            party.turn()?;
+            blow(&mut party, &mut said)?;
             rest();
         }
         Ok(())
+    });
+}
+
+/// Asks for 64 random blocks.
+fn ask(target: &Target, party: &mut Party, said: &mut u64) -> anyhow::Result<()> {
+    for _ in 0..64 {
+        *said += 1;
+        party.say(&request(*said, target.random(), 0))?;
+    }
+    Ok(())
+}
+
+fn floods(target: &Target) {
+    storm(target, |party, said| {
+        ask(target, party, said)?;
+        party.turn().map(drop)
     });
 }
 
 fn never_reads(target: &Target) {
-    target.repeat(|| {
-        let mut party = met(target)?;
-        let mut id = 1;
-        while target.goes_on() {
-            for _ in 0..64 {
-                party.say(&request(id, target.random(), 0))?;
-                id += 1;
-            }
-            party.flush()?;
-            rest();
-        }
-        Ok(())
+    storm(target, |party, said| {
+        ask(target, party, said)?;
+        party.flush()
     });
 }
 
 fn asks_nonsense(target: &Target) {
-    target.repeat(|| {
-        let mut party = met(target)?;
-        let mut id = 1;
-        while target.goes_on() {
-            party.say(&request(id, target.length + 1 + target.random(), 60))?;
-            id += 1;
-            party.turn()?;
-        }
-        Ok(())
+    storm(target, |party, said| {
+        *said += 1;
+        party.say(&request(*said, target.length + 1 + target.random(), 60))?;
+        party.turn().map(drop)
     });
 }
 
 fn wants(target: &Target) {
-    target.repeat(|| {
-        let mut party = met(target)?;
-        while target.goes_on() {
-            for _ in 0..32 {
-                let want = Want {
-                    start: 0,
-                    length: 2_097_152,
-                    any: false,
-                };
-                party.say(&Message::Want(want))?;
-                party.say(&Message::Unwant(want))?;
-            }
-            party.turn()?;
-            rest();
+    storm(target, |party, _| {
+        for _ in 0..32 {
+            let want = Want {
+                start: 0,
+                length: 2_097_152,
+                any: false,
+            };
+            party.say(&Message::Want(want))?;
+            party.say(&Message::Unwant(want))?;
         }
-        Ok(())
+        party.turn().map(drop)
     });
 }
 
 fn boasts(target: &Target) {
-    target.repeat(|| {
-        let mut party = met(target)?;
-        while target.goes_on() {
-            for _ in 0..16 {
-                party.say(&Message::Bitfield(Bitfield {
-                    start: 32 * fastrand::u64(..1 << 40),
-                    words: vec![0x5555_5555; 1024],
-                }))?;
-                party.say(&Message::Range(Range {
-                    drop: false,
-                    start: fastrand::u64(..1 << 50),
-                    length: 1,
-                }))?;
-            }
-            party.turn()?;
-            rest();
+    storm(target, |party, _| {
+        for _ in 0..16 {
+            party.say(&Message::Bitfield(Bitfield {
+                start: 32 * fastrand::u64(..1 << 40),
+                words: vec![0x5555_5555; 1024],
+            }))?;
+            party.say(&Message::Range(Range {
+                drop: false,
+                start: fastrand::u64(..1 << 50),
+                length: 1,
+            }))?;
         }
-        Ok(())
+        party.turn().map(drop)
     });
 }
 
 fn opens(target: &Target) {
-    target.repeat(|| {
-        let mut party = met(target)?;
-        while target.goes_on() {
-            for _ in 0..64 {
-                let mut id = [0; 32];
-                fastrand::fill(&mut id);
-                let name = Name::new("hypercore/alpha", id.to_vec());
-                party.link.open(&name, &[], &Raw(&[0; 33]))?;
-            }
-            party.turn()?;
-            rest();
+    storm(target, |party, _| {
+        for _ in 0..64 {
+            let mut id = [0; 32];
+            fastrand::fill(&mut id);
+            let name = Name::new("hypercore/alpha", id.to_vec());
+            party.link.open(&name, &[], &Raw(&[0; 33]))?;
         }
-        Ok(())
+        party.turn().map(drop)
+    });
+}
+
+fn intrudes(target: &Target) {
+    storm(target, |party, _| {
+        for id in 0..32 {
+            party.say(&wrong(RequestId(id), target.random()))?;
+        }
+        party.turn().map(drop)
     });
 }
 
@@ -232,20 +225,6 @@ fn says_nothing(target: &Target) {
             thread::sleep(Duration::from_millis(20));
         }
         drop(streams);
-        Ok(())
-    });
-}
-
-fn intrudes(target: &Target) {
-    target.repeat(|| {
-        let mut party = met(target)?;
-        while target.goes_on() {
-            for id in 0..32 {
-                party.say(&wrong(RequestId(id), target.random()))?;
-            }
-            party.turn()?;
-            rest();
-        }
         Ok(())
     });
 }
