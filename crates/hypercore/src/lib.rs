@@ -105,6 +105,7 @@
 #[doc = include_str!("../../../README.md")]
 struct ProjectReadme;
 
+mod audit;
 mod builder;
 mod cipher;
 mod core;
@@ -135,6 +136,7 @@ mod view;
 mod write;
 
 pub use crate::core::GroupActive;
+pub use audit::{LogAudit, LogAuditError};
 pub use builder::{Builder, IfMissing};
 pub use corestore::{
     Audit, AuditError, Audited, CoreAuth, Corestore, CorestoreBuilder, GroupHandle, GroupUpdates,

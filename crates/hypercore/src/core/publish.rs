@@ -89,7 +89,7 @@ impl Staged {
 }
 
 /// Neighbours joined, in the order given.
-fn runs(indexes: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
+pub(crate) fn runs(indexes: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for index in indexes {
         let after = index.saturating_add(1);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
 mod attach;
+mod audit;
 mod bits;
 mod clear;
 mod corestore;
