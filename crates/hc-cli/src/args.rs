@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use hypercore::{Policy, PublicKey, RateLimit};
 
 use crate::blocks::BlockList;
 use crate::chunk::DEFAULT_CHUNK;
@@ -166,6 +167,11 @@ pub(crate) struct Serve {
     pub(crate) cut: Cut,
     #[command(flatten)]
     pub(crate) encryption: Encryption,
+    /// Serve those alone who have this identity, 64 hex digits; several may be given.
+    #[arg(long, value_name = "KEY", value_parser = identity)]
+    pub(crate) allow: Vec<PublicKey>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     /// Say every block that is sent.
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -195,11 +201,64 @@ pub(crate) struct Fetch {
     /// Give up after so many seconds without progress.
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// Seed of the identity to connect with, as 64 hex digits or `@FILE`; a new one each time without.
+    #[arg(long, value_name = "HEX|@FILE")]
+    pub(crate) identity: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     /// Write the blocks fetched, in order, to a file or to stdout (`-`).
     #[arg(long, value_name = "FILE|-", allow_hyphen_values = true)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) encryption: Encryption,
+}
+
+/// What the command may take of the line, over all its connections together.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Limits {
+    /// Send at most so many bytes a second: a number, or one with K or M for 1,024 or 1,048,576.
+    #[arg(long, value_name = "BYTES", value_parser = rate)]
+    pub(crate) limit_upload: Option<RateLimit>,
+    /// Receive at most so many bytes a second.
+    #[arg(long, value_name = "BYTES", value_parser = rate)]
+    pub(crate) limit_download: Option<RateLimit>,
+}
+
+impl Limits {
+    /// For each connection; the limits are those of all of them together.
+    pub(crate) fn policy(&self) -> Policy {
+        let mut policy = Policy::new();
+        if let Some(limit) = &self.limit_upload {
+            policy = policy.upload_limit(limit.clone());
+        }
+        if let Some(limit) = &self.limit_download {
+            policy = policy.download_limit(limit.clone());
+        }
+        policy
+    }
+}
+
+fn rate(word: &str) -> Result<RateLimit, String> {
+    let (digits, unit) = match word.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1 << 10),
+        None => match word.strip_suffix(['M', 'm']) {
+            Some(digits) => (digits, 1 << 20),
+            None => (word, 1),
+        },
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    bytes
+        .and_then(RateLimit::per_second)
+        .ok_or_else(|| "a number of bytes, as in `100000`, `100K` or `2M`, and not 0".to_owned())
+}
+
+fn identity(word: &str) -> Result<PublicKey, String> {
+    let bytes = hex::decode(word)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok());
+    bytes
+        .map(PublicKey)
+        .ok_or_else(|| "an identity is 64 hex digits".to_owned())
 }
 
 /// A chunk is at least a byte and at most what the reference suggests a block to have.

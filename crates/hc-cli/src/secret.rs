@@ -15,18 +15,23 @@ pub(crate) fn hex32(what: &str, text: &str) -> Result<[u8; 32], Failure> {
     Ok(key)
 }
 
+/// Reads 32 bytes as 64 hex digits, or as `@FILE` with them in it.
+pub(crate) fn word32(what: &str, word: &str) -> Result<[u8; 32], Failure> {
+    match word.strip_prefix('@') {
+        Some(path) => {
+            let text = fs::read_to_string(path);
+            let text = text.map_err(|error| Failure::new(Kind::Other, error).at(path))?;
+            hex32(what, &text)
+        }
+        None => hex32(what, word),
+    }
+}
+
 /// The encryption key, if one was given: hex, or `@FILE` with hex in it.
 pub(crate) fn encryption_key(args: &Encryption) -> Result<Option<[u8; 32]>, Failure> {
-    let Some(word) = &args.encryption_key else {
-        return Ok(None);
-    };
-    let text = match word.strip_prefix('@') {
-        Some(path) => {
-            fs::read_to_string(path).map_err(|error| Failure::new(Kind::Other, error).at(path))?
-        }
-        None => word.clone(),
-    };
-    hex32("the encryption key", &text).map(Some)
+    let word = args.encryption_key.as_deref();
+    word.map(|word| word32("the encryption key", word))
+        .transpose()
 }
 
 /// 32 random bytes from the operating system.

@@ -15,7 +15,7 @@ pub(crate) fn run(key: Option<&str>, output: Output) -> Result<(), Failure> {
             let pair = KeyPair::from_seed(&seed);
             (
                 Manifest::single(pair.public_key()).key(),
-                Some(hex::encode(seed)),
+                Some((hex::encode(seed), hex::encode(pair.public_key().as_bytes()))),
             )
         }
     };
@@ -25,15 +25,17 @@ pub(crate) fn run(key: Option<&str>, output: Output) -> Result<(), Failure> {
         "id": id,
         "discoveryKey": discovery_key.to_string(),
     });
-    if let Some(seed) = &seed {
+    if let Some((seed, public_key)) = &seed {
         value["seed"] = seed.as_str().into();
+        value["publicKey"] = public_key.as_str().into();
     }
     output.result(&value, || {
         let text =
             format!("key            {key}\nid             {id}\ndiscovery key  {discovery_key}");
         match seed {
-            Some(seed) => format!(
-                "{text}\nseed           {seed}  (secret: `hypercore create DIR --seed` takes it)"
+            Some((seed, public_key)) => format!(
+                "{text}\nseed           {seed}  (secret: `hypercore create DIR --seed` takes it)\n\
+                 public key     {public_key}  (`hypercore serve --allow` takes it)"
             ),
             None => text,
         }

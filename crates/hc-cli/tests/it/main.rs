@@ -6,6 +6,7 @@
 mod badness;
 mod demo;
 mod encryption;
+mod line;
 mod local;
 mod memory;
 mod network;

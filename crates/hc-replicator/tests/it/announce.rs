@@ -124,6 +124,41 @@ fn a_full_log_is_announced_once_per_length() {
 }
 
 #[test]
+fn a_log_that_is_full_says_so_to_each_peer_whenever_it_has_become_so() {
+    let mut writer = Log::writer(1);
+    writer.append(2);
+    let readers = vec![writer.reader(); 2];
+    let mut world = World::new([vec![writer], readers].concat());
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        world.connect(a, b);
+    }
+    world.run();
+    let range = |length| Range {
+        drop: false,
+        start: 0,
+        length,
+    };
+    // the writer to both, on opening; the readers have nothing to say
+    assert_eq!(ranges(&world, 0), [range(2); 2]);
+    for node in [1, 2] {
+        assert_eq!(ranges(&world, node), []);
+        world.demand(node, span(0, 2));
+        world.run();
+        assert_eq!(ranges(&world, node), [range(2); 2]);
+    }
+    // longer, and not full before the new block is there
+    world.change(0, |log| log.append(1));
+    world.run();
+    assert_eq!(ranges(&world, 0), [range(2), range(2), range(3), range(3)]);
+    assert_eq!(ranges(&world, 1), [range(2); 2]);
+    world.demand(1, Demand::Block(index(2)));
+    world.run();
+    assert_eq!(ranges(&world, 1), [range(2), range(2), range(3), range(3)]);
+    assert_eq!(ranges(&world, 2), [range(2); 2]);
+    assert!(ranges(&world, 0).len() == 4);
+}
+
+#[test]
 fn a_sparse_log_announces_its_end_and_what_is_wanted() {
     let mut writer = Log::writer(1);
     writer.append(1000);

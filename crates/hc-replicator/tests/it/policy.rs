@@ -297,6 +297,21 @@ fn the_newest_block_comes_with_each_longer_tree_if_wanted() {
 }
 
 #[test]
+fn of_a_peer_that_is_gone_nothing_is_wanted() {
+    let mut script = Script::new(10_000_000, 0..0);
+    script.open(PEER);
+    script.receive(Message::Sync(sync(10_000_000, 10_000_000)));
+    assert_eq!(sent(&script.demand(Demand::Block(index(5))).1).len(), 1);
+    assert_eq!(
+        sent(&script.input(Input::PeerClosed { peer: PEER })),
+        NOTHING
+    );
+    let (_, outputs) = script.demand(Demand::Block(index(5_000_000)));
+    assert_eq!(sent(&outputs), NOTHING);
+    assert_eq!(sent(&script.receive(Message::Sync(sync(10, 10)))), NOTHING);
+}
+
+#[test]
 fn who_does_not_linger_lets_go_at_once() {
     let mut world = writer_and_reader(5);
     for node in 0..2 {

@@ -1,15 +1,16 @@
 //! What a log gives, takes and asks for, as its owner has it, and how it stands.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_std::task::{self, block_on};
 use hypercore::{
-    Ended, Event, GetError, Hypercore, KeyPair, Length, PeerPolicy, Policy, PullPolicy,
+    Connection, Ended, Event, GetError, Hypercore, KeyPair, Length, PeerPolicy, Policy, PullPolicy,
     ReplicateError, Replication, Role, Storage,
 };
 
 use crate::peers::{block, connect, reader, soon, writer};
-use crate::pipe::pipe;
+use crate::pipe::{End, pipe};
 
 const MOMENT: Duration = Duration::from_millis(100);
 
@@ -352,6 +353,55 @@ fn a_channel_that_nobody_is_interested_in_goes_and_comes_again() {
         assert!(times_out(&to, 1).await);
         to.set_active(true);
         until(|| !from.peers().is_empty() && !to.peers().is_empty()).await;
+        assert_eq!(soon(to.get(1)).await.unwrap(), "b");
+    });
+}
+
+#[test]
+fn what_is_not_here_is_fetched_unless_nobody_waits_for_it() {
+    block_on(async {
+        let from = writer().await;
+        from.append("a").await.unwrap();
+        let to = reader(&from).await;
+        let _connection = connect(&from, &to);
+        until(|| to.length().get() == 1).await;
+        let local = to.get(0).local().await;
+        assert!(matches!(local, Err(GetError::NotLocal { .. })), "{local:?}");
+        assert_eq!(soon(to.get(0)).await.unwrap(), "a");
+        assert_eq!(to.get(0).local().await.unwrap(), "a");
+    });
+}
+
+/// Runs a connection until something is so, and no longer.
+async fn run_until(connection: &mut Pin<Box<Connection<End>>>, what: impl Fn() -> bool) {
+    let run = async { drop(connection.await) };
+    futures_lite::future::or(until(what), run).await;
+}
+
+#[test]
+fn a_read_that_is_given_up_takes_its_request_back() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch(["a", "b"]).await.unwrap();
+        let to = reader(&from).await;
+        let (left, right) = pipe();
+        let mut server = Box::pin(from.replicate(left, Role::Responder));
+        let _client = task::spawn(to.replicate(right, Role::Initiator));
+        run_until(&mut server, || to.length().get() == 2).await;
+        // the other side is not run while two sessions ask for a block, and one for another
+        let get = |log: Hypercore, index| task::spawn(async move { log.get(index).await });
+        let (first, second) = (get(to.clone(), 0), get(to.clone(), 1));
+        let kept = get(to.clone(), 0);
+        until(|| to.stats().sent.request >= 3).await;
+        // given up by who asked first, wanted by the other: it goes on
+        first.cancel().await;
+        task::sleep(Duration::from_millis(10)).await;
+        assert_eq!(to.stats().sent.cancel, 0);
+        second.cancel().await;
+        until(|| to.stats().sent.cancel == 1).await;
+        run_until(&mut server, || to.has(0..1)).await;
+        assert_eq!(soon(kept).await.unwrap(), "a");
+        let _server = task::spawn(server);
         assert_eq!(soon(to.get(1)).await.unwrap(), "b");
     });
 }

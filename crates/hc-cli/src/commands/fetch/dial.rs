@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_std::net::TcpStream;
 use async_std::{future, task};
-use hypercore::{Ended, Hypercore, ReplicateError, Replication, Role, Traffic};
+use hypercore::{Ended, Hypercore, Policy, ReplicateError, Replication, Role, Traffic};
 
 use crate::failure::{Kind, chain};
 
@@ -30,6 +30,16 @@ pub(super) struct Servers(Arc<Vec<Server>>);
 struct Server {
     address: String,
     known: Mutex<Known>,
+}
+
+/// How to connect with servers.
+#[derive(Debug, Clone)]
+pub(super) struct Manner {
+    /// Seed of the identity to show; a new one each time without.
+    pub(super) identity: Option<[u8; 32]>,
+    pub(super) policy: Policy,
+    /// Tell people about trouble.
+    pub(super) talk: bool,
 }
 
 /// What is known of a server.
@@ -55,17 +65,17 @@ pub(super) struct Trouble {
 
 impl Servers {
     /// Begins to connect with all of them.
-    pub(super) fn dial(addresses: &[String], log: &Hypercore, talk: bool) -> Self {
+    pub(super) fn dial(addresses: &[String], log: &Hypercore, manner: &Manner) -> Self {
         let server = |address: &String| Server {
             address: address.clone(),
             known: Mutex::default(),
         };
         let servers = Arc::new(addresses.iter().map(server).collect::<Vec<_>>());
         for at in 0..servers.len() {
-            let (servers, log) = (servers.clone(), log.clone());
+            let (servers, log, manner) = (servers.clone(), log.clone(), manner.clone());
             task::spawn(async move {
                 if let Some(server) = servers.get(at) {
-                    server.keep(&log, talk).await;
+                    server.keep(&log, &manner).await;
                 }
             });
         }
@@ -111,17 +121,17 @@ impl Server {
     }
 
     /// Stays connected until the log is closed, or it makes no sense any more.
-    async fn keep(&self, log: &Hypercore, talk: bool) {
+    async fn keep(&self, log: &Hypercore, manner: &Manner) {
         let mut wait = WAITS.0;
         let mut told = None;
         while !log.is_closed() {
-            let attempt = self.connect(log).await;
+            let attempt = self.connect(log, manner).await;
             if log.is_closed() {
                 return;
             }
             match attempt {
                 Ok(()) => wait = WAITS.0,
-                Err(trouble) if talk && told.as_ref() != Some(&trouble) => {
+                Err(trouble) if manner.talk && told.as_ref() != Some(&trouble) => {
                     told = Some(self.tell(trouble));
                 }
                 Err(_) => {}
@@ -135,7 +145,7 @@ impl Server {
     }
 
     /// Connects once and stays as long as it lasts. `Ok` if it was of use, whatever ended it.
-    async fn connect(&self, log: &Hypercore) -> Result<(), Trouble> {
+    async fn connect(&self, log: &Hypercore, manner: &Manner) -> Result<(), Trouble> {
         let connected = future::timeout(PATIENCE, TcpStream::connect(&self.address)).await;
         let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = match connected {
@@ -144,11 +154,15 @@ impl Server {
         };
         // Without it, small requests wait for each other; it is no condition.
         let _ = stream.set_nodelay(true);
-        let connection = Replication::over(stream, Role::Initiator)
+        let mut replication = Replication::over(stream, Role::Initiator)
             .add(log)
+            .policy(manner.policy.clone())
             .handshake_timeout(PATIENCE)
-            .idle_timeout(SILENCE)
-            .start();
+            .idle_timeout(SILENCE);
+        if let Some(seed) = manner.identity {
+            replication = replication.identity(seed);
+        }
+        let connection = replication.start();
         {
             let mut known = self.known();
             known.tried = true;

@@ -17,7 +17,7 @@ use futures_lite::future;
 use hypercore::{DownloadError, Event, Events, Hypercore, Storage};
 use serde_json::json;
 
-use self::dial::Servers;
+use self::dial::{Manner, Servers};
 use self::report::{Done, Reporter, Status};
 use self::sink::{Sink, Target};
 use self::wanted::{Asked, Wanted};
@@ -26,7 +26,7 @@ use crate::args::Fetch;
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use crate::signals::Stop;
-use crate::store;
+use crate::{secret, store};
 
 /// How often progress is looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -51,12 +51,20 @@ pub(crate) async fn run(args: &Fetch, output: Output) -> Result<(), Failure> {
         ));
     }
     let asked = Asked::of(args)?;
+    let identity = args.identity.as_deref();
+    let identity = identity.map(|word| secret::word32("the identity", word));
+    let identity = identity.transpose()?;
     let log = open(args).await?;
     let target = args.output.as_deref().map(Target::open).transpose()?;
     let mut stop = Stop::new()?;
     // Before anything can happen.
     let events = log.events();
-    let servers = Servers::dial(&args.connect, &log, !output.is_json());
+    let manner = Manner {
+        identity,
+        policy: args.limits.policy(),
+        talk: !output.is_json(),
+    };
+    let servers = Servers::dial(&args.connect, &log, &manner);
     let begun = Instant::now();
     let fetch = Session {
         args,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_std::net::{TcpListener, TcpStream};
 use async_std::task;
-use hypercore::{Hypercore, Replication, Role};
+use hypercore::{Hypercore, Policy, PublicKey, Replication, Role};
 use serde_json::json;
 
 use crate::failure::{Failure, chain};
@@ -67,10 +67,19 @@ impl Connections {
     }
 }
 
+/// What is served, to whom, and at what price.
+#[derive(Clone)]
+pub(super) struct Offer {
+    pub(super) logs: Vec<Hypercore>,
+    /// Everyone, where it is empty.
+    pub(super) allowed: Vec<PublicKey>,
+    pub(super) policy: Policy,
+}
+
 /// Accepts for ever. What goes wrong with a connection, or with accepting one, ends nothing else.
 pub(super) async fn accept(
     listener: &TcpListener,
-    logs: &[Hypercore],
+    offer: &Offer,
     connections: &Arc<Connections>,
     output: Output,
 ) -> Result<(), Failure> {
@@ -87,7 +96,7 @@ pub(super) async fn accept(
                     connections: connections.clone(),
                     output,
                 };
-                task::spawn(guest.serve(stream, logs.to_vec()));
+                task::spawn(guest.serve(stream, offer.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -121,7 +130,7 @@ struct Guest {
 }
 
 impl Guest {
-    async fn serve(self, stream: TcpStream, logs: Vec<Hypercore>) {
+    async fn serve(self, stream: TcpStream, offer: Offer) {
         let address = self.address.to_string();
         self.say(
             &json!({ "event": "peer", "state": "connected", "address": address }),
@@ -130,12 +139,16 @@ impl Guest {
         let begun = Instant::now();
         // Without it, small answers wait for each other; it is no condition for serving.
         let _ = stream.set_nodelay(true);
-        let Some((first, rest)) = logs.split_first() else {
+        let Some((first, rest)) = offer.logs.split_first() else {
             return;
         };
         let replication = Replication::over(stream, Role::Responder).add(first);
-        let replication = rest.iter().fold(replication, Replication::add);
+        let mut replication = rest.iter().fold(replication, Replication::add);
+        if !offer.allowed.is_empty() {
+            replication = replication.allow(offer.allowed);
+        }
         let connection = replication
+            .policy(offer.policy)
             .handshake_timeout(HANDSHAKE)
             .idle_timeout(SILENCE)
             .start();

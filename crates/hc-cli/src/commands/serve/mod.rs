@@ -19,7 +19,7 @@ use futures_lite::future;
 use hypercore::Hypercore;
 use serde_json::{Value, json};
 
-use self::listener::Connections;
+use self::listener::{Connections, Offer};
 use crate::args::Serve;
 use crate::failure::{Failure, Kind};
 use crate::output::{self, Output};
@@ -40,7 +40,12 @@ pub(crate) async fn run(args: &Serve, output: Output) -> Result<(), Failure> {
         stop.wait().await;
         Ok(())
     };
-    let serving = listener::accept(&listener, &logs, &connections, output);
+    let offer = Offer {
+        logs: logs.clone(),
+        allowed: args.allow.clone(),
+        policy: args.limits.policy(),
+    };
+    let serving = listener::accept(&listener, &offer, &connections, output);
     let feeding = feed::run(args, &logs);
     let ended = future::or(stopped, future::or(feeding, serving)).await;
     drop(listener);
