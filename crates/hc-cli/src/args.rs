@@ -71,6 +71,21 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Download a log, a range of it or some blocks, verified.
     Fetch(Fetch),
+    /// Write a log, or a part of it, to one file that anyone can verify.
+    Export(Export),
+    /// Take in a file that `export` wrote; what is there already is completed.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Folder to keep the log in.
+        dir: PathBuf,
+    },
+    /// Take over what the JavaScript versions 10 and 11 left in a folder, which stays as it is.
+    Migrate(Migrate),
+    /// Seal the secret keys of a folder's logs under a passphrase.
+    Backup(Backup),
+    /// Put secret keys from a backup back into a folder that has their logs.
+    Restore(Restore),
 }
 
 /// A log's folder, and the key of its blocks where they are encrypted.
@@ -259,6 +274,73 @@ fn identity(word: &str) -> Result<PublicKey, String> {
     bytes
         .map(PublicKey)
         .ok_or_else(|| "an identity is 64 hex digits".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The log's folder.
+    pub(crate) dir: PathBuf,
+    /// File to write, or stdout (`-`).
+    #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
+    pub(crate) file: PathBuf,
+    /// First block.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) start: u64,
+    /// One past the last block.
+    #[arg(long, value_name = "N")]
+    pub(crate) end: Option<u64>,
+    /// Leave the user data out.
+    #[arg(long)]
+    pub(crate) without_user_data: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Folder that the JavaScript version wrote.
+    pub(crate) from: PathBuf,
+    /// Folder to keep the logs in.
+    pub(crate) dir: PathBuf,
+    /// Only the log with this key.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Note that the blocks are encrypted, which version 10 does not.
+    #[arg(long)]
+    pub(crate) encrypted: bool,
+    /// Leave the secret keys behind.
+    #[arg(long)]
+    pub(crate) without_secret_keys: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// Folder of the logs.
+    pub(crate) dir: PathBuf,
+    /// File to write.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// File that `backup` wrote.
+    pub(crate) file: PathBuf,
+    /// Folder of the logs.
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+    /// Also where a log is shorter than it was, or is not there: what is then appended forks it for good,
+    /// if anybody has what is missing here.
+    #[arg(long)]
+    pub(crate) even_behind: bool,
+}
+
+/// Where a passphrase comes from. It is never a word of the command line, which others can see.
+#[derive(Debug, Args)]
+pub(crate) struct Passphrase {
+    /// File with the passphrase on its first line; else HYPERCORE_PASSPHRASE, else it is asked for.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 /// A chunk is at least a byte and at most what the reference suggests a block to have.

@@ -16,6 +16,7 @@ mod progress;
 mod secret;
 mod signals;
 mod store;
+mod transfer;
 
 use std::process::ExitCode;
 

@@ -3,8 +3,11 @@
 //! Owns how they are read. They are never printed, not even in an error.
 
 use std::fs;
+use std::io::IsTerminal;
 
-use crate::args::Encryption;
+use zeroize::Zeroizing;
+
+use crate::args::{Encryption, Passphrase};
 use crate::failure::{Failure, Kind};
 
 /// Reads 32 bytes as 64 hex digits.
@@ -40,4 +43,41 @@ pub(crate) fn random() -> Result<[u8; 32], Failure> {
     getrandom::getrandom(&mut bytes)
         .map_err(|error| Failure::new(Kind::Other, format!("no randomness: {error}")))?;
     Ok(bytes)
+}
+
+/// The variable that a passphrase may come from.
+const PASSPHRASE: &str = "HYPERCORE_PASSPHRASE";
+
+/// A passphrase: from a file, from the environment, or asked for without showing it; twice where it is a
+/// new one.
+pub(crate) fn passphrase(args: &Passphrase, is_new: bool) -> Result<Zeroizing<String>, Failure> {
+    let found = if let Some(path) = &args.passphrase_file {
+        let text = fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| Failure::new(Kind::Other, error).at(path.display()))?;
+        Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
+    } else if let Ok(text) = std::env::var(PASSPHRASE) {
+        Zeroizing::new(text)
+    } else if std::io::stdin().is_terminal() {
+        asked(is_new)?
+    } else {
+        let message =
+            format!("a passphrase is needed: --passphrase-file, or the variable {PASSPHRASE}");
+        return Err(Failure::new(Kind::Usage, message));
+    };
+    if found.is_empty() {
+        return Err(Failure::new(Kind::Usage, "the passphrase is empty"));
+    }
+    Ok(found)
+}
+
+fn asked(is_new: bool) -> Result<Zeroizing<String>, Failure> {
+    let ask = |prompt| {
+        let answer = rpassword::prompt_password(prompt).map(Zeroizing::new);
+        answer.map_err(|error| Failure::new(Kind::Other, error).at("passphrase"))
+    };
+    let first = ask("Passphrase: ")?;
+    if is_new && *ask("Once more: ")? != *first {
+        return Err(Failure::new(Kind::Usage, "the passphrases differ"));
+    }
+    Ok(first)
 }

@@ -96,7 +96,7 @@ fn with_key(builder: Builder, encryption: Option<&Encryption>) -> Result<Builder
 }
 
 /// Says what is in the way of opening a folder, and what to do about it.
-fn opening(error: OpenError, dir: &Path) -> Failure {
+pub(crate) fn opening(error: OpenError, dir: &Path) -> Failure {
     let advice = match &error {
         OpenError::Missing { .. } | OpenError::Store(StoreError::Missing { .. }) => {
             "; `hypercore create` makes a log, `hypercore fetch` copies one"
@@ -122,8 +122,8 @@ impl From<OpenError> for Failure {
             OpenError::Store(StoreError::Damaged(_)) | OpenError::SecretKey { .. } => {
                 Kind::Integrity
             }
-            OpenError::Store(StoreError::Poisoned { cause }) => storage(cause),
-            OpenError::Storage(error) => storage(error),
+            OpenError::Store(StoreError::Poisoned { cause }) => kind(cause),
+            OpenError::Storage(error) => kind(error),
             OpenError::OtherEncryption { .. } | OpenError::NotEncrypted { .. } => Kind::Usage,
             _ => Kind::Other,
         };
@@ -138,8 +138,8 @@ impl From<GetError> for Failure {
                 Kind::NotAvailable
             }
             GetError::Lost { .. } | GetError::Encryption { .. } => Kind::Integrity,
-            GetError::Storage(error) => storage(error),
-            GetError::Unstorable { error, .. } => storage(error),
+            GetError::Storage(error) => kind(error),
+            GetError::Unstorable { error, .. } => kind(error),
             _ => Kind::Other,
         };
         Self::new(kind, chain(&error))
@@ -149,7 +149,7 @@ impl From<GetError> for Failure {
 impl From<DownloadError> for Failure {
     fn from(error: DownloadError) -> Self {
         let kind = match &error {
-            DownloadError::Storage(error) => storage(error),
+            DownloadError::Storage(error) => kind(error),
             _ => Kind::Other,
         };
         Self::new(kind, chain(&error))
@@ -159,7 +159,7 @@ impl From<DownloadError> for Failure {
 impl From<UpdateError> for Failure {
     fn from(error: UpdateError) -> Self {
         let kind = match &error {
-            UpdateError::Storage(error) => storage(error),
+            UpdateError::Storage(error) => kind(error),
             _ => Kind::Other,
         };
         Self::new(kind, chain(&error))
@@ -169,7 +169,7 @@ impl From<UpdateError> for Failure {
 impl From<SeekError> for Failure {
     fn from(error: SeekError) -> Self {
         let kind = match &error {
-            SeekError::Storage(error) => storage(error),
+            SeekError::Storage(error) => kind(error),
             _ => Kind::NotAvailable,
         };
         Self::new(kind, chain(&error))
@@ -179,7 +179,7 @@ impl From<SeekError> for Failure {
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
         let kind = match &error {
-            AppendError::Storage(error) => storage(error),
+            AppendError::Storage(error) => kind(error),
             AppendError::EncryptionKeyMissing => Kind::Usage,
             _ => Kind::Other,
         };
@@ -190,7 +190,7 @@ impl From<AppendError> for Failure {
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         let kind = match &error {
-            VerifyError::Storage(error) => storage(error),
+            VerifyError::Storage(error) => kind(error),
             _ => Kind::Integrity,
         };
         Self::new(kind, chain(&error))
@@ -200,7 +200,7 @@ impl From<VerifyError> for Failure {
 impl From<RefreshError> for Failure {
     fn from(error: RefreshError) -> Self {
         let kind = match &error {
-            RefreshError::Storage(error) => storage(error),
+            RefreshError::Storage(error) => kind(error),
             _ => Kind::Other,
         };
         Self::new(kind, chain(&error))
@@ -210,7 +210,7 @@ impl From<RefreshError> for Failure {
 impl From<InfoError> for Failure {
     fn from(error: InfoError) -> Self {
         let kind = match &error {
-            InfoError::Storage(error) => storage(error),
+            InfoError::Storage(error) => kind(error),
             _ => Kind::Other,
         };
         Self::new(kind, chain(&error))
@@ -223,10 +223,11 @@ impl From<CloseError> for Failure {
     }
 }
 
-fn storage(error: &StorageError) -> Kind {
+/// What an error of a store is to scripts.
+pub(crate) fn kind(error: &StorageError) -> Kind {
     match error {
         StorageError::BlockDamaged { .. } | StorageError::Damaged(_) => Kind::Integrity,
-        StorageError::Poisoned { cause } => storage(cause),
+        StorageError::Poisoned { cause } => kind(cause),
         _ => Kind::Other,
     }
 }

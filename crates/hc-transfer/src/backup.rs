@@ -160,7 +160,6 @@ pub struct Restored {
 
 /// What became of a key that was to be put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Outcome {
     /// It is in the store now.
     Restored,

@@ -83,6 +83,11 @@
 //! Blocks can be [encrypted](Builder::encryption_key) before they are hashed and stored. Peers without
 //! the key store, verify and relay such a log, and cannot read it.
 //!
+//! # Moving
+//! A log goes into [one file](transfer::bundle) and out of it again, its secret keys into a sealed
+//! [backup](transfer::backup), and what versions 10 and 11 of the reference left on a disk goes into a
+//! store ([`transfer::Legacy`]).
+//!
 //! # Closing
 //! Each clone of a [`Hypercore`] is a handle of its own. [`close`](Hypercore::close) ends whatever waits
 //! on it; with the last handle it closes the log: connections let it go, and its store is closed.
@@ -131,6 +136,7 @@ mod signer;
 mod snapshot;
 mod storage;
 mod sync;
+pub mod transfer;
 mod verify;
 mod view;
 mod write;

@@ -58,6 +58,28 @@ impl Storage {
         Self(Place::Open(store))
     }
 
+    /// Opens the store, to copy logs into it or out of it, or to open several of them
+    /// ([`Storage::open`]). Blocks where it is a directory. It is closed by [`Store::close`], or with the
+    /// last handle.
+    ///
+    /// # Errors
+    /// [`StoreError`](crate::StoreError) says what is in the way.
+    ///
+    /// ```
+    /// use hypercore::Storage;
+    ///
+    /// let store = Storage::memory().open_store()?;
+    /// assert!(store.cores()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_store(self) -> Result<Arc<dyn Store>, hc_storage::OpenError> {
+        match self.0 {
+            Place::Memory => Ok(Arc::new(MemoryStore::new())),
+            Place::Disk { path, options } => Ok(Arc::new(options.open(path)?)),
+            Place::Open(store) => Ok(store),
+        }
+    }
+
     /// Whether opening may wait for a disk.
     pub(crate) fn blocks(&self) -> bool {
         matches!(self.0, Place::Disk { .. })
@@ -65,10 +87,7 @@ impl Storage {
 
     /// The store, and whether it ends with the log.
     pub(crate) fn into_store(self) -> Result<(Arc<dyn Store>, bool), OpenError> {
-        Ok(match self.0 {
-            Place::Memory => (Arc::new(MemoryStore::new()), true),
-            Place::Disk { path, options } => (Arc::new(options.open(path)?), true),
-            Place::Open(store) => (store, false),
-        })
+        let owns = !matches!(self.0, Place::Open(_));
+        Ok((self.open_store()?, owns))
     }
 }

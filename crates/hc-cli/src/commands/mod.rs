@@ -2,14 +2,19 @@
 //! the words that a user typed.
 
 mod append;
+mod backup;
 mod cat;
 mod create;
 mod demo;
+mod export;
 mod fetch;
 mod get;
 mod has;
+mod import;
 mod info;
 mod key;
+mod migrate;
+mod restore;
 mod serve;
 mod verify;
 
@@ -31,5 +36,10 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure>
         Command::Key { key } => key::run(key.as_deref(), output),
         Command::Serve(args) => serve::run(&args, output).await,
         Command::Fetch(args) => fetch::run(&args, output).await,
+        Command::Export(args) => export::run(&args, output).await,
+        Command::Import { file, dir } => import::run(&file, &dir, output),
+        Command::Migrate(args) => migrate::run(&args, output),
+        Command::Backup(args) => backup::run(&args, output),
+        Command::Restore(args) => restore::run(&args, output),
     }
 }

@@ -9,6 +9,7 @@ mod encryption;
 mod line;
 mod local;
 mod memory;
+mod moving;
 mod network;
 mod proxy;
 mod run;

@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -262,6 +262,12 @@ impl Js {
         let opened = self.open(MAIN, Some(key), &json!({}), None)?;
         ensure!(opened == key, "another log was opened");
         Ok(())
+    }
+
+    /// Ends the process, and gives the folder where it left its log.
+    pub(super) fn left_behind(&mut self) -> Result<PathBuf> {
+        self.peer.call("exit", json!({}))?;
+        Ok(self.dir.path().join(MAIN))
     }
 
     /// Appends blocks of a pattern, so many at once.

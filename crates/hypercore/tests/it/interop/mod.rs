@@ -8,6 +8,7 @@ mod extensions;
 mod full;
 mod kinds;
 mod live;
+mod migrate;
 mod proofs;
 mod push;
 mod relay;

@@ -1,0 +1,39 @@
+//! `backup`: the secret keys of a folder's logs, sealed.
+
+use hypercore::Storage;
+use hypercore::transfer::backup::{KeyBackup, Sealing, write_file};
+use serde_json::json;
+
+use crate::args::Backup;
+use crate::failure::{Failure, Kind};
+use crate::output::Output;
+use crate::{secret, transfer};
+
+pub(crate) fn run(args: &Backup, output: Output) -> Result<(), Failure> {
+    let (dir, file) = (&args.dir, &args.file);
+    let keys = transfer::with(Storage::read_only(dir), dir, |store| {
+        KeyBackup::of(store).map_err(|error| Failure::from(error).at(dir.display()))
+    })?;
+    if keys.is_empty() {
+        let message = "no log here has its secret key";
+        return Err(Failure::new(Kind::NotAvailable, message).at(dir.display()));
+    }
+    if file.exists() {
+        let message = "there is a file already";
+        return Err(Failure::new(Kind::Other, message).at(file.display()));
+    }
+    let passphrase = secret::passphrase(&args.passphrase, true)?;
+    let sealed = keys.seal(passphrase.as_bytes(), &Sealing::default())?;
+    let written = write_file(file, &sealed);
+    written.map_err(|error| Failure::new(Kind::Other, error).at(file.display()))?;
+    let names: Vec<String> = keys.logs().map(|key| key.to_string()).collect();
+    let value = json!({ "keys": names, "fileBytes": sealed.len() });
+    output.result(&value, || {
+        format!(
+            "{} secret {} sealed in {}: without the passphrase nobody can open it, you neither",
+            names.len(),
+            if names.len() == 1 { "key" } else { "keys" },
+            file.display(),
+        )
+    })
+}
