@@ -6,6 +6,7 @@
 
 mod decode;
 mod machine;
+mod transfer;
 mod tree;
 mod wire;
 
@@ -14,7 +15,9 @@ pub type Body = fn(&[u8]);
 
 /// Every target: its name, which is also the folder of its corpus, and its body.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("backup", transfer::backup),
     ("bitfield", decode::bitfield),
+    ("bundle", transfer::bundle),
     ("encoding", decode::encoding),
     ("frames", wire::frames),
     ("handshake", wire::handshake),
@@ -29,4 +32,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("replicator", machine::replicator),
     ("request", tree::request),
     ("stranger", wire::stranger),
+    ("v10", transfer::v10),
+    ("v11", transfer::v11),
+    ("v11_records", transfer::v11_records),
 ];

@@ -64,6 +64,21 @@ pub struct V11Log {
     bitfield: Bitfield,
 }
 
+/// Reads a record that no checksum vouches for, as a fuzz target does that cannot guess one.
+#[doc(hidden)]
+pub fn probe(choice: u8, bytes: &Bytes) {
+    let mut reader = Reader::over(bytes);
+    match choice % 10 {
+        0 => drop(StoreHead::decode(&mut reader)),
+        1 => drop(CorePlace::decode(&mut reader)),
+        2 => drop(CoreAuth::decode(&mut reader)),
+        3 => drop(CoreHead::decode(&mut reader)),
+        4 => drop(keys::user_data_name(bytes)),
+        5 => drop(keys::page(bytes)),
+        choice => rocks::probe(choice, bytes),
+    }
+}
+
 /// Whether there is a store of version 11 in a directory.
 #[must_use]
 pub fn is_store(dir: impl AsRef<Path>) -> bool {

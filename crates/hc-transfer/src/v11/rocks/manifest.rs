@@ -62,7 +62,7 @@ pub(crate) struct Family {
 
 /// A change, as far as it matters here.
 #[derive(Debug, Default)]
-struct Edit {
+pub(super) struct Edit {
     family: u32,
     name: Option<Bytes>,
     drops: bool,
@@ -121,7 +121,7 @@ fn apply(families: &mut BTreeMap<u32, (Bytes, Family)>, edit: Edit) -> Result<()
     Ok(())
 }
 
-fn edit(record: &Bytes) -> Result<Edit, FileFault> {
+pub(super) fn edit(record: &Bytes) -> Result<Edit, FileFault> {
     let what = "a change in a manifest";
     let malformed = || FileFault::Malformed { what };
     let mut edit = Edit::default();

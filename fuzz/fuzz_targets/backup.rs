@@ -1,0 +1,4 @@
+//! Fuzzes `backup`; the body is in `hc-testkit`.
+#![no_main]
+
+hypercore_fuzz::target!("backup");
