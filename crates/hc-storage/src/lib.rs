@@ -13,6 +13,7 @@
 //! | [`DiskStore`], [`StoreOptions`] | the default engine: a directory with the log and its index |
 //! | [`fault`] | the default engine on a disk that fails on command |
 //! | [`varint`] | LEB128 integers, for whoever writes files of our own |
+//! | [`Overlay`] | changes to a log, kept in memory until somebody writes them |
 //! | [`MemoryStore`] | an engine that forgets everything when it is dropped |
 #![forbid(unsafe_code)]
 
@@ -40,7 +41,7 @@ pub use engine::{DiskStore, StoreOptions};
 pub use error::{
     Action, Damage, DamageKind, Holder, IndexError, IndexFault, IoFault, OpenError, StorageError,
 };
-pub use memory::MemoryStore;
+pub use memory::{Changes, MemoryStore, Overlay};
 pub use record::{
     ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage, Moment,
     NamedCore, NamespaceId, StoreSecret, Topic, varint,

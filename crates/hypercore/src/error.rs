@@ -8,6 +8,8 @@ use hc_merkle::{BlockIndex, CoreKey, DiscoveryKey, Length, PublicKey, SignError,
 use hc_storage::StorageError;
 use thiserror::Error;
 
+use crate::atom::AtomError;
+use crate::branch::{BranchError, MergeError, RebaseError};
 use crate::core::lane::LaneError;
 use crate::core::publish::CommitError;
 use crate::encryption::EncryptionError;
@@ -315,6 +317,7 @@ macro_rules! write_errors {
     )*};
 }
 write_errors!(AppendError, TruncateError, ClearError, UserDataError);
+write_errors!(BranchError, MergeError, RebaseError, AtomError);
 
 /// What stands in the way of every signature.
 macro_rules! seal_errors {
@@ -332,7 +335,7 @@ macro_rules! seal_errors {
         }
     )*};
 }
-seal_errors!(AppendError, TruncateError);
+seal_errors!(AppendError, TruncateError, MergeError);
 
 impl From<LaneError> for OpenError {
     fn from(error: LaneError) -> Self {

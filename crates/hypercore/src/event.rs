@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use hc_merkle::{BlockIndex, ByteLength, Fork, Length};
+use hc_merkle::{BlockIndex, ByteLength, CoreKey, Fork, Length};
 
 use crate::hub::{News, Subscription};
 use crate::replicate::Peer;
@@ -37,6 +37,11 @@ pub enum Event {
     /// It is known now who may sign: see [`Hypercore::authority`](crate::Hypercore::authority). Told
     /// before the blocks that it came with.
     Manifest,
+    /// The branch became one of another log: told to those who listen to the branch.
+    Migrate {
+        /// Of which.
+        key: CoreKey,
+    },
     /// A peer that knows the key is connected.
     PeerAdd(Peer),
     /// A peer is gone.

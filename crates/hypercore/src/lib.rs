@@ -110,7 +110,9 @@
 #[doc = include_str!("../../../README.md")]
 struct ProjectReadme;
 
+mod atom;
 mod audit;
+mod branch;
 mod builder;
 mod cipher;
 mod core;
@@ -124,6 +126,7 @@ mod hypercore;
 mod identity;
 mod info;
 pub mod limits;
+mod line;
 mod marks;
 pub mod multisig;
 mod prologue;
@@ -142,7 +145,9 @@ mod view;
 mod write;
 
 pub use crate::core::GroupActive;
+pub use atom::{Atom, AtomError, Draft};
 pub use audit::{LogAudit, LogAuditError};
+pub use branch::{Branch, BranchError, Merge, MergeError, Merged, Move, OpenBranch, RebaseError};
 pub use builder::{Builder, IfMissing};
 pub use corestore::{
     Audit, AuditError, Audited, CoreAuth, Corestore, CorestoreBuilder, GroupHandle, GroupUpdates,
@@ -159,6 +164,7 @@ pub use event::{Event, Events, State, Watch};
 pub use hypercore::{Append, Appended, Hypercore, IntoBlock};
 pub use identity::SetManifestError;
 pub use info::Info;
+pub use line::Line;
 pub use marks::{MarkError, MarkedGetError, Marker, Marking};
 pub use prologue::CopyPrologueError;
 pub use read::{
@@ -189,6 +195,6 @@ pub use hc_merkle::{
 pub use hc_protocol::Side as Role;
 pub use hc_replicator::{Counts, PeerPolicy, PullPolicy, Stats};
 pub use hc_storage::{
-    ActiveCore, CoreEntry, Durability, Moment, NamespaceId, OpenError as StoreError, StorageError,
-    Store, StoreOptions, Topic, Usage,
+    ActiveCore, CoreEntry, Durability, MemoryStore, Moment, NamespaceId, OpenError as StoreError,
+    StorageError, Store, StoreOptions, Topic, Usage,
 };

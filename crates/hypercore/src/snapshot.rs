@@ -60,25 +60,29 @@ impl Hypercore {
         if self.is_closed() {
             return Err(SnapshotError::Closed);
         }
-        Ok(Snapshot {
-            session: self.clone(),
-            frozen: Arc::new(self.core.freeze()?),
-        })
+        Ok(Snapshot::new(self.clone(), self.core.freeze()?))
     }
 
     pub(crate) fn reader(&self) -> Reader {
         Reader {
             handle: self.handle(),
             frozen: None,
+            line: None,
         }
     }
 }
 
 impl Snapshot {
+    pub(crate) fn new(session: Hypercore, frozen: Frozen) -> Self {
+        let frozen = Arc::new(frozen);
+        Self { session, frozen }
+    }
+
     pub(crate) fn reader(&self) -> Reader {
         Reader {
             handle: self.session.handle(),
             frozen: Some(self.frozen.clone()),
+            line: None,
         }
     }
 

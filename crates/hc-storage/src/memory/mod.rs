@@ -1,6 +1,7 @@
 //! The engine that keeps everything in memory: what the others are measured against, and what tests
 //! and short-lived logs run on. Knows no file.
 
+mod overlay;
 mod shelf;
 mod state;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use hc_bitfield::Bitfield;
 use hc_merkle::{BlockIndex, DiscoveryKey, Head, Length, Node, NodeIndex, SecretKey, flat};
 
+pub use self::overlay::{Changes, Overlay};
 use self::shelf::Shelf;
 use self::state::{Origin, State, View};
 use crate::batch::{Batch, BatchError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_lite::future;
 use hc_merkle::manifest::Prologue;
-use hc_merkle::{Authority, Draft, Head, Length, Verifier};
+use hc_merkle::{Authority, Draft, Fork, Head, Length, Verifier};
 use hc_storage::{Access, Batch, Durability};
 
 use super::Core;
@@ -83,20 +83,30 @@ impl Core {
         verifier: &Verifier,
         blocks: Vec<Bytes>,
     ) -> Result<(Guard, Vec<Bytes>), AppendError> {
+        let known = Authority::Known(verifier.clone());
+        let at = (head.length(), head.fork());
+        self.encrypt_at(handle, guard, &known, at, blocks).await
+    }
+
+    /// Encrypts blocks that are to be written from a length on, on a fork.
+    pub(crate) async fn encrypt_at(
+        &self,
+        handle: &Handle,
+        guard: Guard,
+        authority: &Authority,
+        (start, fork): (Length, Fork),
+        blocks: Vec<Bytes>,
+    ) -> Result<(Guard, Vec<Bytes>), AppendError> {
         let cipher = handle.defaults.cipher.as_deref();
         if !self.is_encrypted() && cipher.is_none() {
             check_sizes(&blocks, 0)?;
             return Ok((guard, blocks));
         }
-        let known = Authority::Known(verifier.clone());
-        let tied = cipher.and_then(|cipher| cipher.tie(&known));
+        let tied = cipher.and_then(|cipher| cipher.tie(authority));
         let tied = tied.ok_or(AppendError::EncryptionKeyMissing)?;
         check_sizes(&blocks, tied.padding())?;
         let parked = guard.park();
-        let encrypted = async {
-            let at = (head.length().get(), head.fork());
-            Ok(tied.encrypt(at, blocks).await?)
-        };
+        let encrypted = async { Ok(tied.encrypt((start.get(), fork), blocks).await?) };
         let closed = async {
             handle.gate.closed().await;
             Err(AppendError::Closed)

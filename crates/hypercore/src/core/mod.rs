@@ -20,6 +20,7 @@ mod open;
 pub(crate) mod publish;
 mod refresh;
 mod seal;
+pub(crate) mod together;
 mod truncate;
 mod user_data;
 
@@ -27,7 +28,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use futures_lite::future;
 use hc_bitfield::Bitfield;
 use hc_merkle::{CoreKey, DiscoveryKey};
 use hc_storage::{CoreEntry, CoreStore, Durability, StorageError, Store, Topic};
@@ -45,6 +45,7 @@ pub(crate) use self::seal::Seal;
 pub(crate) use self::truncate::TruncateOptions;
 use crate::event::{Event, Watchers};
 use crate::hub::Hub;
+use crate::line::{Enlisted, Lines};
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
 use crate::signer::ExternalSigner;
@@ -91,6 +92,10 @@ pub(crate) struct Core {
     marks: Mutex<Option<Bitfield>>,
     /// All handles.
     handles: Handles,
+    /// The branches that are open.
+    pub(crate) lines: Lines,
+    /// Whether it is in an atom.
+    pub(crate) enlisted: Enlisted,
     /// One exclusive session after the other.
     exclusive: Arc<Lane>,
     /// Everybody has been told that the log is closed.
@@ -172,17 +177,7 @@ impl Core {
 
     /// A turn on the lane, unless the handle is closed before it comes.
     pub(crate) async fn enter(&self, gate: &Gate) -> Result<Guard, LaneError> {
-        if gate.is_closed() {
-            return Err(LaneError::Closed);
-        }
-        if let Some(guard) = self.lane.try_lock()? {
-            return Ok(guard);
-        }
-        let closed = async {
-            gate.closed().await;
-            Err(LaneError::Closed)
-        };
-        future::or(self.lane.lock(), closed).await
+        together::enter(&self.lane, gate).await
     }
 
     /// Why nothing more can be stored, once that is so.

@@ -21,6 +21,7 @@ use crate::derive::PrimaryKey;
 use crate::error::OpenError;
 use crate::event::Watchers;
 use crate::hub::Hub;
+use crate::line::{Enlisted, Lines};
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
 use crate::signer::ExternalSigner;
@@ -186,6 +187,8 @@ impl Opening {
             watchers: Watchers::default(),
             marks: Mutex::default(),
             handles: Handles::default(),
+            lines: Lines::default(),
+            enlisted: Enlisted::default(),
             exclusive: Arc::default(),
             ended: AtomicBool::new(false),
             gate: Gate::default(),

@@ -21,7 +21,10 @@ pub(crate) struct Frozen {
     pub(crate) head: Head,
     pub(crate) stored: Arc<dyn CoreRead>,
     have: Bitfield,
+    /// When it was so, by the log.
     epoch: u64,
+    /// Of a branch: up to where it is the log's.
+    inherited: Option<Length>,
 }
 
 impl Core {
@@ -39,15 +42,33 @@ impl Core {
             stored,
             have,
             epoch: view.epoch,
+            inherited: None,
         })
     }
 }
 
 impl Frozen {
+    /// A branch as it is stored, which is what its log is up to some length.
+    pub(crate) fn of_line(
+        core: &Core,
+        stored: Arc<dyn CoreRead>,
+        head: Head,
+        inherited: Length,
+    ) -> Result<Self, StorageError> {
+        Ok(Self {
+            have: stored.bitfield()?,
+            head,
+            stored,
+            epoch: core.view.load().epoch,
+            inherited: Some(inherited),
+        })
+    }
+
     /// How much of it the present log still has: what may be asked of peers.
     pub(crate) fn shared(&self, core: &Core) -> Length {
         let cut = core.view.load().cuts.shortest_since(self.epoch);
-        cut.map_or(self.head.length(), |cut| cut.min(self.head.length()))
+        let limits = [cut, self.inherited].into_iter().flatten();
+        limits.fold(self.head.length(), Length::min)
     }
 
     /// Whether all blocks of a range were stored.

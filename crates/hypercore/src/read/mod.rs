@@ -15,10 +15,11 @@ pub use download::{Download, Downloading, FindingPeers, Update};
 pub(crate) use frozen::Frozen;
 pub use get::Get;
 pub use progress::{Progress, Source};
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Moment, Reader};
 pub use seek::{Position, Seek, SeekError};
 pub use tree_hash::{TreeHashAt, TreeHashError};
 pub use wait::Wait;
+pub(crate) use wait::Waited;
 
 /// A half-open run of blocks; without an end, to the end of the log and on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

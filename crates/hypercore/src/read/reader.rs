@@ -1,6 +1,6 @@
-//! What is read from: a handle, at the present state of its log or at one that is held fast.
+//! What is read from: a handle, at the present state of its log, at one that is held fast, or on a branch.
 //!
-//! Owns the difference between the two. Knows nothing of streams and searches.
+//! Owns the difference between them. Knows nothing of streams and searches.
 
 use std::sync::Arc;
 
@@ -11,7 +11,10 @@ use hc_storage::StorageError;
 
 use super::frozen::Frozen;
 use super::wait::{Wait, Waited};
+use crate::core::cuts::Cuts;
 use crate::error::GetError;
+use crate::event::Watch;
+use crate::line::LineState;
 use crate::session::Handle;
 
 /// What is read from.
@@ -19,6 +22,8 @@ use crate::session::Handle;
 pub(crate) struct Reader {
     pub(crate) handle: Handle,
     pub(crate) frozen: Option<Arc<Frozen>>,
+    /// The branch, or what else goes on beside the log.
+    pub(crate) line: Option<Arc<LineState>>,
 }
 
 /// The state that something was asked on.
@@ -26,6 +31,19 @@ pub(crate) struct Reader {
 pub(crate) struct Moment {
     epoch: u64,
     length: Length,
+}
+
+impl Moment {
+    pub(crate) const fn new(epoch: u64, length: Length) -> Self {
+        Self { epoch, length }
+    }
+
+    /// Whether a block that was there then, stored or not, is below none of the lengths that there were
+    /// since.
+    fn has_lost(self, index: BlockIndex, cuts: &Cuts) -> bool {
+        let cut = cuts.shortest_since(self.epoch);
+        index.get() < self.length.get() && cut.is_some_and(|cut| index.get() >= cut.get())
+    }
 }
 
 impl Reader {
@@ -44,43 +62,47 @@ impl Reader {
 
     /// The state that a search reads: the one that is held fast, or the present one.
     pub(crate) fn hold(&self) -> Result<Arc<Frozen>, StorageError> {
-        match &self.frozen {
-            Some(frozen) => Ok(frozen.clone()),
-            None => Ok(Arc::new(self.handle.core.freeze()?)),
+        match (&self.frozen, &self.line) {
+            (Some(frozen), _) => Ok(frozen.clone()),
+            (None, Some(line)) => Ok(Arc::new(line.freeze()?)),
+            (None, None) => Ok(Arc::new(self.handle.core.freeze()?)),
         }
     }
 
     /// A block as it is stored; `None` if it is not.
     pub(crate) fn local(&self, index: BlockIndex) -> Result<Option<Bytes>, GetError> {
         let core = &self.handle.core;
-        match &self.frozen {
-            Some(frozen) => frozen.block(core, index),
-            None => core.read(index),
+        match (&self.frozen, &self.line) {
+            (Some(frozen), _) => frozen.block(core, index),
+            (None, Some(line)) => line.read(index),
+            (None, None) => core.read(index),
         }
     }
 
     /// The state that a block is asked on.
     pub(crate) fn moment(&self) -> Moment {
-        let view = self.handle.core.view.load();
-        Moment {
-            epoch: view.epoch,
-            length: view.head.length(),
+        if let Some(line) = &self.line {
+            return line.moment();
         }
+        let view = self.handle.core.view.load();
+        Moment::new(view.epoch, view.head.length())
     }
 
     /// Whether a block that was there when it was asked for, stored here or not, has been cut.
     pub(crate) fn is_cut(&self, index: BlockIndex, asked: Moment) -> bool {
-        if let Some(frozen) = &self.frozen {
-            return index.get() >= frozen.shared(&self.handle.core).get();
+        match (&self.frozen, &self.line) {
+            (Some(frozen), _) => index.get() >= frozen.shared(&self.handle.core).get(),
+            (None, Some(line)) => asked.has_lost(index, &line.place().cuts),
+            (None, None) => asked.has_lost(index, &self.handle.core.view.load().cuts),
         }
-        let cut = self
-            .handle
-            .core
-            .view
-            .load()
-            .cuts
-            .shortest_since(asked.epoch);
-        index.get() < asked.length.get() && cut.is_some_and(|cut| index.get() >= cut.get())
+    }
+
+    /// What yields when the state that is read changes.
+    pub(crate) fn watch_next(&self) -> Watch {
+        match &self.line {
+            Some(line) => line.watchers.watch_next(),
+            None => self.handle.core.watchers.watch_next(),
+        }
     }
 
     /// Demands a block, and says once it is stored. It may be gone again then.
@@ -90,6 +112,9 @@ impl Reader {
         index: BlockIndex,
         wait: Wait,
     ) -> Result<(), GetError> {
+        if let Some(line) = self.line.as_ref().filter(|_| self.frozen.is_none()) {
+            return line.fetch(&self.handle.gate, what, index, wait).await;
+        }
         let Handle { core, gate, .. } = &self.handle;
         let demand = core.demand(what);
         match wait.apply(core, gate, demand).await {

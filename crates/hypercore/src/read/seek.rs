@@ -111,7 +111,7 @@ impl Seek {
             wait => wait.fixed(&handle.core),
         };
         loop {
-            let mut changes = handle.core.watchers.watch_next();
+            let mut changes = self.reader.watch_next();
             match self.reader.seek(self.byte) {
                 Err(SeekError::NotLocal { blocks, .. }) if wait != Wait::No => {
                     self.narrow(blocks, wait).await?;

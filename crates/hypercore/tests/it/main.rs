@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a helper may fail its test
 
+mod atoms;
 mod attach;
 mod audit;
 mod bits;
+mod branches;
 mod clear;
 mod corestore;
 mod derive;
@@ -19,6 +21,7 @@ mod limits;
 mod log;
 mod manifests;
 mod marks;
+mod moves;
 mod opening;
 mod peers;
 mod pipe;
