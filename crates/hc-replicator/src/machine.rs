@@ -223,16 +223,18 @@ impl Replicator {
                 .values_mut()
                 .for_each(|peer| peer.forget_demand(id));
         }
-        let Some(index) = unwanted else { return };
-        if shared.flights.is_answered(index) || shared.demands.in_range(index) {
-            return;
-        }
-        for (index, flight) in shared.flights.take(index..index.saturating_add(1)) {
-            let requests = flight
-                .asked()
-                .filter_map(|asked| Some((asked.peer, asked.request?)));
-            shared.cancels.extend(requests);
-            shared.landed(index);
+        let Some(unwanted) = unwanted else { return };
+        let (flights, demands) = (&shared.flights, &shared.demands);
+        let idle = |index: &u64| !flights.is_answered(*index) && !demands.wants(*index);
+        let idle: Vec<u64> = flights.within(unwanted).filter(idle).collect();
+        for index in idle {
+            for (index, flight) in shared.flights.take(index..index.saturating_add(1)) {
+                let requests = flight
+                    .asked()
+                    .filter_map(|asked| Some((asked.peer, asked.request?)));
+                shared.cancels.extend(requests);
+                shared.landed(index);
+            }
         }
     }
 

@@ -276,7 +276,7 @@ impl Builder {
             .or_else(default_runtime)
             .ok_or(OpenError::NoRuntime)?;
         let cipher = self.encryption.map(|provider| provider.0);
-        let defaults = Defaults {
+        let mut defaults = Defaults {
             cipher: cipher.clone(),
             ..self.defaults
         };
@@ -299,6 +299,7 @@ impl Builder {
             opening.run()?
         };
         if let Some(replicating) = self.replicating {
+            defaults.presence.uploads = replicating.uploads;
             core.configure(|config| *config = replicating);
         }
         if self.complete {

@@ -47,6 +47,8 @@ pub(crate) struct Presence {
     pub(crate) weak: bool,
     /// It is interested in new blocks.
     pub(crate) active: bool,
+    /// It gives peers what is here.
+    pub(crate) uploads: bool,
 }
 
 impl Default for Presence {
@@ -54,6 +56,7 @@ impl Default for Presence {
         Self {
             weak: false,
             active: true,
+            uploads: true,
         }
     }
 }
@@ -203,6 +206,7 @@ impl SessionBuilder {
         self.defaults.presence = Presence {
             weak: true,
             active: false,
+            ..self.defaults.presence
         };
         self
     }

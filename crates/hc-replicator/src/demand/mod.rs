@@ -115,8 +115,8 @@ impl Demands {
         None
     }
 
-    /// Drops a demand. Returns the block that nobody asked for by itself any more, if there is one.
-    pub(crate) fn cancel(&mut self, id: DemandId) -> Option<u64> {
+    /// Drops a demand. Returns where there may be blocks that nobody wants any more.
+    pub(crate) fn cancel(&mut self, id: DemandId) -> Option<Span<u64>> {
         match self.kinds.remove(&id)? {
             Kind::Block(index) => {
                 let waiters = self.blocks.get_mut(&index)?;
@@ -129,11 +129,11 @@ impl Demands {
                 }
                 self.blocks.remove(&index);
                 self.started(index);
-                Some(index)
+                Some(index..index.saturating_add(1))
             }
             Kind::Range => {
-                self.remove_range(id);
-                None
+                let range = self.remove_range(id)?;
+                Some(range.lacking()..range.end())
             }
             Kind::Upgrade => {
                 self.upgrades.remove(&id);
@@ -142,11 +142,11 @@ impl Demands {
         }
     }
 
-    fn remove_range(&mut self, id: DemandId) {
-        if let Some(range) = self.ranges.remove(&id) {
-            self.lacking.remove(&(range.lacking(), id));
-            self.following -= usize::from(range.is_open());
-        }
+    fn remove_range(&mut self, id: DemandId) -> Option<RangeDemand> {
+        let range = self.ranges.remove(&id)?;
+        self.lacking.remove(&(range.lacking(), id));
+        self.following -= usize::from(range.is_open());
+        Some(range)
     }
 
     /// Blocks have come: ends what waited for them.
@@ -297,9 +297,9 @@ impl Demands {
         self.following > 0
     }
 
-    /// Whether some range wants a block.
-    pub(crate) fn in_range(&self, index: u64) -> bool {
-        self.ranges.values().any(|range| range.contains(index))
+    /// Whether somebody waits for a block, or some range wants it.
+    pub(crate) fn wants(&self, index: u64) -> bool {
+        self.blocks.contains_key(&index) || self.ranges.values().any(|range| range.contains(index))
     }
 
     pub(crate) fn range(&self, id: DemandId) -> Option<&RangeDemand> {

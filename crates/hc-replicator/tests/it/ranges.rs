@@ -93,6 +93,37 @@ fn ranges_of_every_kind_end_side_by_side() {
 }
 
 #[test]
+fn a_range_that_is_given_up_frees_its_requests() {
+    let mut script = Script::with_peer(1000, 0..0, 1000);
+    let (first, outputs) = script.demand(span(0, 500));
+    let asked = requests(&outputs);
+    assert_eq!(asked.len(), 64);
+    let indexes: Vec<u64> = asked
+        .iter()
+        .filter_map(|request| request.want.block.map(|block| block.index.get()))
+        .collect();
+    // another range and somebody who waits want some of them
+    let (second, _) = script.demand(Demand::Blocks(
+        indexes[..10].iter().copied().map(index).collect(),
+    ));
+    script.demand(Demand::Block(index(indexes[10])));
+    let outputs = script.input(Input::Cancelled { id: first });
+    let cancels = |outputs: &[hc_replicator::Output]| {
+        let cancel = |message: &&Message| matches!(message, Message::Cancel(_));
+        crate::script::sent(outputs)
+            .into_iter()
+            .filter(cancel)
+            .count()
+    };
+    assert_eq!(cancels(&outputs), 64 - 11);
+    assert_eq!(script.machine.under_way(0..1000).count(), 11);
+    assert_eq!(cancels(&script.input(Input::Cancelled { id: second })), 10);
+    // there is room for what is wanted now
+    let (_, outputs) = script.demand(span(500, 1000));
+    assert_eq!(requests(&outputs).len(), 63);
+}
+
+#[test]
 fn a_block_that_was_cleared_is_fetched_again() {
     let mut world = writer_and_reader(100);
     world.connect(0, 1);

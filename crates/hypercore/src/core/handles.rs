@@ -93,6 +93,12 @@ impl Core {
         sessions
     }
 
+    /// Whether there are handles and none of them gives peers anything.
+    fn refuse(&self) -> bool {
+        self.handles.any(|presence| !presence.uploads)
+            && !self.handles.any(|presence| presence.uploads)
+    }
+
     /// Tells peers whether anybody here is interested: as long as an active handle is open, somebody
     /// is. Without a handle that keeps the log open, those that do not are closed; with those of one of a
     /// store's logs, that waits until its peers are gone.
@@ -101,17 +107,27 @@ impl Core {
         if !attached && self.home.is_none() {
             self.handles.close();
         }
+        self.set_uploads(!self.refuse());
         self.set_active(self.handles.any(|presence| presence.active));
         if !attached {
             self.retire();
         }
     }
 
+    /// Whether one handle gives peers what is here.
+    pub(crate) fn set_handle_uploads(&self, gate: &Arc<Gate>, uploads: bool) {
+        self.change_handle(gate, |presence| presence.uploads = uploads);
+    }
+
     /// Whether one handle is interested.
     pub(crate) fn set_handle_active(&self, gate: &Arc<Gate>, active: bool) {
+        self.change_handle(gate, |presence| presence.active = active);
+    }
+
+    fn change_handle(&self, gate: &Arc<Gate>, change: impl FnOnce(&mut Presence)) {
         let of_handle = |entry: &&mut Entry| std::ptr::eq(entry.gate.as_ptr(), Arc::as_ptr(gate));
         if let Some(entry) = self.handles.0.lock().iter_mut().find(of_handle) {
-            entry.presence.active = active;
+            change(&mut entry.presence);
         }
         self.note_handles();
     }

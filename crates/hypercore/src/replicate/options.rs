@@ -63,7 +63,8 @@ impl Builder {
         self.replicating(|config| config.pull = pull)
     }
 
-    /// Whether peers are given what is here; so by default.
+    /// Whether this handle gives peers what is here; so by default. They are refused once no open handle
+    /// does.
     pub fn uploads(self, uploads: bool) -> Self {
         self.replicating(|config| config.uploads = uploads)
     }
@@ -104,9 +105,11 @@ impl Hypercore {
         self.core.configure(|config| config.pull = pull);
     }
 
-    /// As [`Builder::uploads`], from now on; peers are told, and what they ask for is refused.
+    /// Whether this handle gives peers what is here, from now on. Once no open handle does, peers are told,
+    /// and what they ask for is refused. (Whether it is interested in what they have is a matter of
+    /// [`set_active`](Self::set_active).)
     pub fn set_uploads(&self, uploads: bool) {
-        self.core.configure(|config| config.uploads = uploads);
+        self.core.set_handle_uploads(&self.gate, uploads);
     }
 
     /// As [`Builder::inflight_range`], from now on.

@@ -268,6 +268,13 @@ impl Core {
         self.finish(after);
     }
 
+    /// Whether peers are given what is here.
+    pub(crate) fn set_uploads(&self, uploads: bool) {
+        if self.read_machine(|machine| machine.config().uploads != uploads) {
+            self.configure(|config| config.uploads = uploads);
+        }
+    }
+
     /// Asks the machine how things stand.
     pub(crate) fn read_machine<T>(&self, read: impl FnOnce(&Replicator) -> T) -> T {
         read(&self.swarm.lock().machine)

@@ -87,8 +87,13 @@ fn giving_is_switched_at_run_time_for_all_and_for_one() {
         until(|| !to.peers().is_empty()).await;
         assert!(times_out(&to, 0).await);
         assert_eq!(to.length().get(), 0);
-        from.set_uploads(true);
+        // as long as one handle gives, peers are given
+        let other = from.clone();
         assert_eq!(soon(to.get(0)).await.unwrap(), "a");
+        other.close().await.unwrap();
+        until(|| !to.peer_states()[0].uploads).await;
+        from.set_uploads(true);
+        until(|| to.peer_states()[0].uploads).await;
         let peer = from.peers()[0];
         let policy = PeerPolicy {
             uploads: false,

@@ -1,6 +1,9 @@
-//! How many messages a full download takes: no more than between two references.
+//! How many messages a full download takes, and a connection on which nobody wants anything: no more than
+//! between two references.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hc_testkit::{Pattern, Version};
@@ -105,4 +108,115 @@ fn as_few_messages_as_between_references(version: Version) -> Result<()> {
     Ok(())
 }
 
-against_both!(as_few_messages_as_between_references);
+/// What the reader has before it connects again.
+const HELD: [(u64, u64); 3] = [(0, 0), (10, 30), (0, QUIET)];
+
+/// Blocks of a log that nobody asks for.
+const QUIET: u64 = 50;
+
+/// Until nothing more is said.
+const SILENCE: Duration = Duration::from_millis(400);
+
+impl Counts {
+    /// What came since.
+    fn since(&self, before: &Self) -> Self {
+        let new = |(kind, count): (&String, &u64)| {
+            let old = before.0.get(kind).copied().unwrap_or(0);
+            (kind.clone(), count - old)
+        };
+        Self(self.0.iter().map(new).collect())
+    }
+
+    fn exceed(&self, yardstick: &Self) -> bool {
+        let more =
+            |(kind, count): (&String, &u64)| *count > yardstick.0.get(kind).copied().unwrap_or(0);
+        self.0.iter().any(more)
+    }
+}
+
+/// What writer and reader say on a connection on which nobody wants anything, both references.
+fn quiet_yardstick(version: Version, held: (u64, u64)) -> Result<Option<(Counts, Counts)>> {
+    let (Some(mut from), Some(mut to)) = (Js::start(version)?, Js::start(version)?) else {
+        return Ok(None);
+    };
+    let key = from.write()?;
+    from.append(&VARIED, 0..QUIET, QUIET)?;
+    to.read(key)?;
+    let port = from.peer.listen()?;
+    if held.0 < held.1 {
+        to.peer.call("connect", json!({ "port": port }))?;
+        to.wait_for(QUIET, false)?;
+        to.download(&json!({ "start": held.0, "end": held.1 }))?;
+        to.peer.call("disconnect", json!({}))?;
+    }
+    let before = (Counts::sent_to(&mut to)?, Counts::sent_by(&mut to)?);
+    to.peer.call("connect", json!({ "port": port }))?;
+    to.wait_for(QUIET, false)?;
+    thread::sleep(SILENCE);
+    let writer = Counts::sent_to(&mut to)?.since(&before.0);
+    Ok(Some((writer, Counts::sent_by(&mut to)?.since(&before.1))))
+}
+
+fn quiet_connections_stay_quiet(version: Version) -> Result<()> {
+    for held in HELD {
+        let Some((writing, reading)) = quiet_yardstick(version, held)? else {
+            return Ok(());
+        };
+        // ours writes
+        let mut js = reference!(version);
+        let log = writer()?;
+        soon(log.append_batch(VARIED.blocks(0..QUIET)))?;
+        js.read(log.key())?;
+        if held.0 < held.1 {
+            let line = js.dial(&log)?;
+            js.wait_for(QUIET, false)?;
+            js.download(&json!({ "start": held.0, "end": held.1 }))?;
+            line.cut();
+            js.peer.event("disconnected", SOON)?;
+        }
+        let before = Counts::sent_to(&mut js)?;
+        let line = js.dial(&log)?;
+        js.wait_for(QUIET, false)?;
+        thread::sleep(SILENCE);
+        let ours = Counts::sent_to(&mut js)?.since(&before);
+        assert!(
+            !ours.exceed(&writing),
+            "{held:?}: writing {ours:?}, they {writing:?}"
+        );
+        line.cut();
+
+        // ours reads
+        let mut js = reference!(version);
+        let key = js.write()?;
+        js.append(&VARIED, 0..QUIET, QUIET)?;
+        let log = reader(key)?;
+        if held.0 < held.1 {
+            let line = js.dialled_by(&log)?;
+            soon(log.download(held.0..held.1))?;
+            line.cut();
+            js.peer.event("disconnected", SOON)?;
+        }
+        let before = Counts::sent_to(&mut js)?;
+        let line = js.dialled_by(&log)?;
+        let length = async {
+            while log.length().get() < QUIET || log.peers().is_empty() {
+                async_std::task::sleep(Duration::from_millis(5)).await;
+            }
+            Ok::<_, anyhow::Error>(())
+        };
+        soon(length)?;
+        thread::sleep(SILENCE);
+        let ours = Counts::sent_to(&mut js)?.since(&before);
+        assert!(
+            !ours.exceed(&reading),
+            "{held:?}: reading {ours:?}, they {reading:?}"
+        );
+        line.cut();
+    }
+    Ok(())
+}
+
+against_both!(
+    as_few_messages_as_between_references,
+    quiet_connections_stay_quiet,
+);
