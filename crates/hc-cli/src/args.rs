@@ -57,6 +57,42 @@ pub(crate) enum Command {
         /// One past the last block; without it, only `START` is looked at.
         end: Option<u64>,
     },
+    /// Find the block that a byte lies in.
+    Seek {
+        #[command(flatten)]
+        store: Store,
+        /// Bytes from the start of the log.
+        bytes: u64,
+    },
+    /// The hash that is signed for the log, or was at an earlier length.
+    TreeHash {
+        /// The log's folder.
+        dir: PathBuf,
+        /// Number of blocks; the whole log without it.
+        length: Option<u64>,
+    },
+    /// Cut the log to its first blocks; what comes after begins a new fork.
+    Truncate {
+        #[command(flatten)]
+        store: Store,
+        /// Number of blocks to keep.
+        length: u64,
+        /// Number of the fork that begins, above the present one; one above it by default.
+        #[arg(long, value_name = "N")]
+        fork: Option<u64>,
+    },
+    /// Drop stored blocks to free their space; they stay part of the log.
+    Clear {
+        /// The log's folder.
+        dir: PathBuf,
+        /// First block.
+        start: u64,
+        /// One past the last block; without it, only `START` is dropped.
+        end: Option<u64>,
+        /// Say how much was dropped.
+        #[arg(long)]
+        diff: bool,
+    },
     /// Rehash everything that is stored and compare it with the signed head.
     Verify {
         /// The log's folder.

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
-    AppendError, Builder, CloseError, DownloadError, GetError, Hypercore, IfMissing, InfoError,
-    OpenError, RefreshError, SeekError, Storage, StorageError, StoreError, UpdateError,
-    VerifyError,
+    AppendError, Builder, ClearError, CloseError, DownloadError, GetError, Hypercore, IfMissing,
+    InfoError, OpenError, RefreshError, SeekError, Storage, StorageError, StoreError,
+    TreeHashError, TruncateError, UpdateError, VerifyError,
 };
 
 use crate::args::Encryption;
@@ -64,6 +64,17 @@ pub(crate) fn appending(error: AppendError, dir: &Path) -> Failure {
     let advice = match &error {
         AppendError::NotWritable => "; its secret key is elsewhere",
         AppendError::EncryptionKeyMissing => "; give --encryption-key",
+        _ => "",
+    };
+    let mut failure = Failure::from(error);
+    failure.message.push_str(advice);
+    failure.at(dir.display())
+}
+
+/// Says why nothing was truncated, and what to do about it.
+pub(crate) fn truncating(error: TruncateError, dir: &Path) -> Failure {
+    let advice = match &error {
+        TruncateError::NotWritable => "; its secret key is elsewhere",
         _ => "",
     };
     let mut failure = Failure::from(error);
@@ -184,6 +195,39 @@ impl From<AppendError> for Failure {
             _ => Kind::Other,
         };
         Self::new(kind, chain(&error))
+    }
+}
+
+impl From<TruncateError> for Failure {
+    fn from(error: TruncateError) -> Self {
+        let kind = match &error {
+            TruncateError::Storage(error) => storage(error),
+            TruncateError::Longer { .. } => Kind::NotAvailable,
+            TruncateError::ForkNotHigher { .. } => Kind::Usage,
+            TruncateError::Tree(_) => Kind::Integrity,
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<ClearError> for Failure {
+    fn from(error: ClearError) -> Self {
+        let kind = match &error {
+            ClearError::Storage(error) => storage(error),
+            ClearError::Lost { .. } => Kind::Integrity,
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+impl From<TreeHashError> for Failure {
+    fn from(error: TreeHashError) -> Self {
+        match error {
+            TreeHashError::Block { source, .. } => source.into(),
+            error => Self::new(Kind::Integrity, chain(&error)),
+        }
     }
 }
 

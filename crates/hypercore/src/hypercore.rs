@@ -204,16 +204,7 @@ impl Hypercore {
     }
 
     fn append_blocks(&self, blocks: Vec<Bytes>) -> Append {
-        let options = AppendOptions {
-            level: self.core.durability,
-            seal: Seal::Own,
-            max_length: None,
-        };
-        Append {
-            handle: self.handle(),
-            blocks,
-            options,
-        }
+        Append::new(self.handle(), blocks)
     }
 
     /// Reads a block: a future that gives its bytes, verified.
@@ -469,6 +460,19 @@ pub struct Append {
 }
 
 impl Append {
+    pub(crate) fn new(handle: Handle, blocks: Vec<Bytes>) -> Self {
+        let options = AppendOptions {
+            level: handle.core.durability,
+            seal: Seal::Own,
+            max_length: None,
+        };
+        Self {
+            handle,
+            blocks,
+            options,
+        }
+    }
+
     /// What the blocks have to survive before the append is acknowledged, instead of what the log was
     /// opened with.
     pub fn durability(mut self, level: Durability) -> Self {

@@ -99,6 +99,7 @@
 //! | --- | --- |
 //! | `async-std` (default) | `rt::AsyncStd`, which the builder then uses unless told otherwise; works under any executor |
 //! | `tokio` | `rt::Tokio`; streams come through `tokio_util::compat` |
+//! | `json` | `Json`: values as JSON text, of any type that serde knows |
 //!
 //! # Errors
 //! Each operation has its own: [`OpenError`], [`AppendError`], [`GetError`], [`DownloadError`],
@@ -115,6 +116,7 @@ mod audit;
 mod branch;
 mod builder;
 mod cipher;
+mod codec;
 mod core;
 mod corestore;
 mod derive;
@@ -138,6 +140,7 @@ mod session;
 mod signer;
 mod snapshot;
 mod storage;
+mod stream;
 mod sync;
 pub mod transfer;
 mod verify;
@@ -149,6 +152,9 @@ pub use atom::{Atom, AtomError, Draft};
 pub use audit::{LogAudit, LogAuditError};
 pub use branch::{Branch, BranchError, Merge, MergeError, Merged, Move, OpenBranch, RebaseError};
 pub use builder::{Builder, IfMissing};
+#[cfg(feature = "json")]
+pub use codec::Json;
+pub use codec::{Codec, DecodeError, EncodeError, Raw, Typed, TypedGet, TypedStream, Utf8};
 pub use corestore::{
     Audit, AuditError, Audited, CoreAuth, Corestore, CorestoreBuilder, GroupHandle, GroupUpdates,
     ListedCore, OpenCore, Sharing, SharingPolicy, StoreEvent, StoreEvents, StoreFindingPeers,
@@ -180,6 +186,7 @@ pub use session::{SessionBuilder, SessionError, Sessions};
 pub use signer::{ExternalSigner, SealError, Signing};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use storage::Storage;
+pub use stream::{ByteStream, ByteStreamError, ReadStream, WriteStream};
 pub use verify::{Verification, VerifyError};
 pub use write::{
     Clear, ClearDiff, ClearError, Cleared, PurgeError, SetUserData, Truncate, TruncateError,

@@ -63,3 +63,13 @@ pub const EXTENSION_BYTES_WAITING: usize = 16 * 1024 * 1024;
 
 /// Rounds of reading, working and writing before a connection lets others run.
 pub const ROUNDS_PER_POLL: usize = 8;
+
+/// Blocks that a stream of bytes has fetched ahead of the one it reads, where it is not told. As the
+/// reference has it.
+pub const PREFETCH_BLOCKS: u64 = 32;
+
+/// Blocks that a [`WriteStream`](crate::WriteStream) gathers before it appends them unasked.
+pub const SINK_BLOCKS: usize = 1024;
+
+/// Bytes that a [`WriteStream`](crate::WriteStream) gathers before it appends them unasked.
+pub const SINK_BYTES: usize = 4 * 1024 * 1024;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_lite::future;
-use hypercore::{Bytes, GetError, Hypercore};
+use hypercore::{Bytes, Event, GetError, Hypercore};
 
 use crate::args::{Cat, Encryption};
 use crate::failure::{Failure, Kind};
@@ -150,11 +150,18 @@ async fn print_new(
     encryption: &Encryption,
     sink: &mut Sink,
 ) -> Result<(), Failure> {
-    let mut fork = log.fork();
+    let mut events = log.events();
     loop {
-        if log.fork() != fork {
-            fork = log.fork();
-            place.index = place.index.min(log.length().get());
+        while let Some(event) = events.try_next() {
+            // What was cut is printed again as it is now.
+            if let Event::Truncate { length, .. } = event
+                && length.get() < place.index
+            {
+                place = Place {
+                    index: length.get(),
+                    skip: 0,
+                };
+            }
         }
         while place.index < log.length().get() {
             let block = match log.get(place.index).local().await {
@@ -177,6 +184,8 @@ async fn print_new(
             log = store::read(dir, Some(encryption))
                 .await
                 .map_err(|_| Failure::from(error))?;
+            events = log.events();
+            place.index = place.index.min(log.length().get());
         }
     }
 }

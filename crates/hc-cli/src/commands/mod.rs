@@ -4,6 +4,7 @@
 mod append;
 mod backup;
 mod cat;
+mod clear;
 mod create;
 mod demo;
 mod export;
@@ -15,7 +16,10 @@ mod info;
 mod key;
 mod migrate;
 mod restore;
+mod seek;
 mod serve;
+mod tree_hash;
+mod truncate;
 mod verify;
 
 use crate::args::Command;
@@ -32,6 +36,19 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure>
         Command::Cat(args) => cat::run(&args).await,
         Command::Info { store } => info::run(&store, output).await,
         Command::Has { dir, start, end } => has::run(&dir, start, end, output).await,
+        Command::Seek { store, bytes } => seek::run(&store, bytes, output).await,
+        Command::TreeHash { dir, length } => tree_hash::run(&dir, length, output).await,
+        Command::Truncate {
+            store,
+            length,
+            fork,
+        } => truncate::run(&store, length, fork, output).await,
+        Command::Clear {
+            dir,
+            start,
+            end,
+            diff,
+        } => clear::run(&dir, (start, end), diff, output).await,
         Command::Verify { dir } => verify::run(&dir, output).await,
         Command::Key { key } => key::run(key.as_deref(), output),
         Command::Serve(args) => serve::run(&args, output).await,

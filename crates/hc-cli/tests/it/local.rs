@@ -280,3 +280,106 @@ fn a_reader_beside_a_writer_follows_it() {
         .unwrap();
     assert_eq!(cat.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_byte_is_found_in_its_block() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--lines"], b"abc\nd\nefg\n").ok();
+    for (byte, index, offset) in [(0, 0, 0), (4, 1, 0), (7, 2, 1), (10, 3, 0)] {
+        let found = hypercore(&["seek", &dir, &byte.to_string(), "--json"]).ok();
+        let expected = json!({ "index": index, "relativeOffset": offset });
+        assert_eq!(found.json(), expected);
+    }
+    let text = hypercore(&["seek", &dir, "5"]).ok().text();
+    assert_eq!(text, "block 1, byte 1\n");
+    let (code, message) = hypercore(&["seek", &dir, "11", "--json"]).code(3).error();
+    assert_eq!(code, "not-available");
+    assert!(message.contains("byte 11"), "{message}");
+}
+
+#[test]
+fn the_hash_of_a_tree_is_that_of_the_log_when_it_was_so_long() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--lines"], b"a\nb\n").ok();
+    let info = hypercore(&["info", &dir, "--json"]).ok().json();
+    let then = hypercore(&["tree-hash", &dir, "--json"]).ok().json();
+    assert_eq!(then["treeHash"], info["treeHash"]);
+    assert_eq!(then["length"], 2);
+    with_input(&["append", &dir, "--lines"], b"c\n").ok();
+    let again = hypercore(&["tree-hash", &dir, "2", "--json"]).ok().json();
+    assert_eq!(again, then);
+    let empty = "bb30a42c1e62f0afda5f0a4e8a562f7a13a24cea00ee81917b86b89e801314aa";
+    let none = hypercore(&["tree-hash", &dir, "0"]).ok().text();
+    assert_eq!(none.trim(), empty);
+    hypercore(&["tree-hash", &dir, "4", "--json"]).code(3);
+}
+
+#[test]
+fn a_log_is_truncated_and_goes_on_from_there() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--lines"], b"a\nb\nc\n").ok();
+    let cut = hypercore(&["truncate", &dir, "1", "--json"]).ok().json();
+    assert_eq!(cut, json!({ "length": 1, "byteLength": 2, "fork": 1 }));
+    with_input(&["append", &dir, "--lines"], b"d\n").ok();
+    assert_eq!(hypercore(&["cat", &dir]).ok().text(), "a\nd\n");
+    let text = hypercore(&["truncate", &dir, "1", "--fork", "7"])
+        .ok()
+        .text();
+    assert!(text.contains("on fork 7"), "{text}");
+    let (code, _) = hypercore(&["truncate", &dir, "0", "--fork", "7", "--json"])
+        .code(2)
+        .error();
+    assert_eq!(code, "usage");
+    hypercore(&["truncate", &dir, "5", "--json"]).code(3);
+    let info = hypercore(&["info", &dir, "--json"]).ok().json();
+    assert_eq!((&info["length"], &info["fork"]), (&json!(1), &json!(7)));
+    hypercore(&["verify", &dir]).ok();
+}
+
+#[test]
+fn blocks_are_cleared() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--lines"], b"a\nbb\nccc\n").ok();
+    assert_eq!(hypercore(&["clear", &dir, "0"]).ok().text(), "cleared\n");
+    let cleared = hypercore(&["clear", &dir, "0", "2", "--diff", "--json"]);
+    assert_eq!(cleared.ok().json(), json!({ "blocks": 1, "bytes": 3 }));
+    let nothing = hypercore(&["clear", &dir, "9", "--diff", "--json"]);
+    assert_eq!(nothing.ok().json(), json!({ "blocks": 0, "bytes": 0 }));
+    hypercore(&["has", &dir, "0"]).code(3);
+    hypercore(&["has", &dir, "2"]).ok();
+    hypercore(&["clear", &dir, "2", "1", "--json"]).code(2);
+    let info = hypercore(&["info", &dir, "--json"]).ok().json();
+    assert_eq!((&info["length"], &info["stored"]), (&json!(3), &json!(1)));
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_it_cut() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--lines"], b"one\ntwo\nthree\n").ok();
+    let out = place.path("out");
+    let mut command = crate::run::command(&["cat", &dir, "--live"]);
+    let mut cat = command
+        .stdout(fs::File::create(&out).unwrap())
+        .spawn()
+        .unwrap();
+    let shows = |text: &str| {
+        for _ in 0..600 {
+            if fs::read_to_string(&out).unwrap() == text {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{:?} instead of {text:?}", fs::read_to_string(&out));
+    };
+    shows("one\ntwo\nthree\n");
+    hypercore(&["truncate", &dir, "1"]).ok();
+    with_input(&["append", &dir, "--lines"], b"2\n3\n4\n5\n").ok();
+    shows("one\ntwo\nthree\n2\n3\n4\n5\n");
+    cat.kill().unwrap();
+    cat.wait().unwrap();
+}

@@ -49,7 +49,12 @@ impl Staged {
         if let Some(head) = change.head() {
             self.next.head = head.clone();
         }
-        for range in runs(change.blocks().iter().map(|(index, _)| index.get())) {
+        self.take_in(runs(change.blocks().iter().map(|(index, _)| index.get())));
+    }
+
+    /// Blocks are stored here now.
+    pub(super) fn take_in(&mut self, ranges: impl IntoIterator<Item = Range<u64>>) {
+        for range in ranges {
             self.next.have.set_range(range.clone());
             self.published.gained.push(range);
         }
@@ -69,7 +74,7 @@ impl Staged {
     }
 
     /// The log is cut to a length, before anything else of this change.
-    fn cut(&mut self, length: Length) {
+    pub(super) fn cut(&mut self, length: Length) {
         let next = &mut self.next;
         next.have.unset_range(length.get()..u64::MAX);
         next.contiguous = next.contiguous.min(length);

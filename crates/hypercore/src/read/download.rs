@@ -18,6 +18,7 @@ use crate::core::Core;
 use crate::error::{DownloadError, UpdateError};
 use crate::hypercore::Hypercore;
 use crate::rt::BoxFuture;
+use crate::session::Handle;
 use crate::sync::Gate;
 
 /// Blocks that are to be fetched; see [`Hypercore::download`](crate::Hypercore::download).
@@ -186,9 +187,13 @@ pub struct Update {
 
 impl Update {
     pub(crate) fn new(log: &Hypercore) -> Self {
+        Self::of(&log.handle())
+    }
+
+    pub(crate) fn of(handle: &Handle) -> Self {
         Self {
-            core: log.core.clone(),
-            gate: log.gate.clone(),
+            core: handle.core.clone(),
+            gate: handle.gate.clone(),
             wait: Wait::Forever,
         }
     }

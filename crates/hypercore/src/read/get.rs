@@ -10,7 +10,7 @@ use futures_lite::future::yield_now;
 use hc_merkle::BlockIndex;
 use hc_replicator::Demand;
 
-use super::reader::Reader;
+use super::reader::{Form, Reader};
 use super::wait::Wait;
 use crate::core::Core;
 use crate::error::GetError;
@@ -27,17 +27,6 @@ pub struct Get {
     on_wait: Option<OnWait>,
     force: bool,
     form: Form,
-}
-
-/// In which form a block is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Decrypted, where the handle can.
-    Plain,
-    /// Encrypted, without what the encryption put in front.
-    Ciphertext,
-    /// As it is stored.
-    Stored,
 }
 
 impl Get {
@@ -100,7 +89,7 @@ impl Get {
         if handle.gate.is_closed() {
             return Err(GetError::Closed);
         }
-        if let Some(block) = self.look().await? {
+        if let Some(block) = reader.look(index, self.form).await? {
             return Ok(block);
         }
         let asked = reader.moment();
@@ -123,51 +112,11 @@ impl Get {
             if reader.is_cut(index, asked) {
                 return Err(GetError::Truncated { index });
             }
-            if let Some(block) = self.look().await? {
+            if let Some(block) = reader.look(index, self.form).await? {
                 return Ok(block);
             }
             // Dropped again in the meantime: then it is waited for once more.
             yield_now().await;
-        }
-    }
-
-    /// The block, if it is stored here.
-    pub(crate) async fn look(&self) -> Result<Option<Bytes>, GetError> {
-        let index = self.index;
-        if let Some(frozen) = &self.reader.frozen {
-            let length = frozen.head.length();
-            if index.get() >= length.get() {
-                return Err(GetError::PastSnapshot {
-                    index,
-                    length,
-                    log: self.reader.handle.core.discovery_key,
-                });
-            }
-        }
-        let stored = self.reader.local(index)?;
-        match stored {
-            Some(stored) => self.form(stored).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    async fn form(&self, stored: Bytes) -> Result<Bytes, GetError> {
-        let handle = &self.reader.handle;
-        let Some(cipher) = &handle.defaults.cipher else {
-            return Ok(stored);
-        };
-        let authority = &*handle.core.view.load().authority.clone();
-        match self.form {
-            Form::Stored => Ok(stored),
-            Form::Ciphertext => {
-                let padding = usize::try_from(cipher.padding(authority)).unwrap_or(usize::MAX);
-                Ok(stored.slice(padding.min(stored.len())..))
-            }
-            Form::Plain => {
-                let index = self.index;
-                let plain = cipher.decrypt(authority, index, &stored).await;
-                plain.map_err(|source| GetError::Encryption { index, source })
-            }
         }
     }
 }

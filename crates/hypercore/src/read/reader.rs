@@ -26,6 +26,17 @@ pub(crate) struct Reader {
     pub(crate) line: Option<Arc<LineState>>,
 }
 
+/// In which form a block is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Decrypted, where the handle can.
+    Plain,
+    /// Encrypted, without what the encryption put in front.
+    Ciphertext,
+    /// As it is stored.
+    Stored,
+}
+
 /// The state that something was asked on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -47,6 +58,15 @@ impl Moment {
 }
 
 impl Reader {
+    /// Blocks in it.
+    pub(crate) fn length(&self) -> u64 {
+        let length = match &self.frozen {
+            Some(frozen) => frozen.head.length(),
+            None => self.handle.core.view.load().head.length(),
+        };
+        length.get()
+    }
+
     /// Bytes that encryption adds to each block.
     pub(crate) fn padding(&self) -> u64 {
         let cipher = self.handle.defaults.cipher.as_ref();
@@ -76,6 +96,56 @@ impl Reader {
             (Some(frozen), _) => frozen.block(core, index),
             (None, Some(line)) => line.read(index),
             (None, None) => core.read(index),
+        }
+    }
+
+    /// A block as it is stored, if it is; an error where a state that is held fast never had it.
+    fn stored(&self, index: BlockIndex) -> Result<Option<Bytes>, GetError> {
+        if let Some(frozen) = &self.frozen {
+            let length = frozen.head.length();
+            if index.get() >= length.get() {
+                let log = self.handle.core.discovery_key;
+                return Err(GetError::PastSnapshot { index, length, log });
+            }
+        }
+        self.local(index)
+    }
+
+    /// A block, if it is stored here.
+    pub(crate) async fn look(
+        &self,
+        index: BlockIndex,
+        form: Form,
+    ) -> Result<Option<Bytes>, GetError> {
+        match self.stored(index)? {
+            Some(stored) => self.form(index, stored, form).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A block that is stored here and needs nothing done to it: what can be had without a future.
+    pub(crate) fn glance(&self, index: BlockIndex) -> Option<Bytes> {
+        let is_plain = self.handle.defaults.cipher.is_none();
+        let is_open = !self.handle.gate.is_closed();
+        let stored = (is_plain && is_open).then(|| self.stored(index).ok());
+        stored.flatten().flatten()
+    }
+
+    async fn form(&self, index: BlockIndex, stored: Bytes, form: Form) -> Result<Bytes, GetError> {
+        let Some(cipher) = &self.handle.defaults.cipher else {
+            return Ok(stored);
+        };
+        let authority = &*self.handle.core.view.load().authority.clone();
+        match form {
+            Form::Stored => Ok(stored),
+            Form::Ciphertext => {
+                let padding = usize::try_from(cipher.padding(authority)).unwrap_or(usize::MAX);
+                Ok(stored.slice(padding.min(stored.len())..))
+            }
+            Form::Plain => {
+                let plain = cipher.decrypt(authority, index, &stored).await;
+                plain.map_err(|source| GetError::Encryption { index, source })
+            }
         }
     }
 

@@ -55,7 +55,7 @@ pub use self::peers::PeerState;
 pub use self::policy::Policy;
 pub use self::rate::RateLimit;
 pub(crate) use self::source::Source;
-pub(crate) use self::swarm::Swarm;
+pub(crate) use self::swarm::{Demanded, Swarm};
 
 /// The other side of a connection, as one log sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -133,3 +133,51 @@ fn an_append_dropped_on_its_way_to_the_device_leaves_memory_and_disk_alike() {
         log.close().await.unwrap();
     });
 }
+
+#[test]
+fn a_reader_beside_the_writer_learns_what_was_cut_and_cleared() {
+    use hypercore::Event;
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Hypercore::builder(Storage::disk(dir.path()))
+            .open()
+            .await
+            .unwrap();
+        log.append_batch((0..20).map(|at: u32| format!("old {at}")))
+            .await
+            .unwrap();
+        let reader = Hypercore::builder(Storage::read_only(dir.path()))
+            .open()
+            .await
+            .unwrap();
+        let snapshot = reader.snapshot().unwrap();
+        let mut events = reader.events();
+        log.truncate(15).await.unwrap();
+        log.truncate(13).await.unwrap();
+        log.append_batch((0..30).map(|at: u32| format!("new {at}")))
+            .await
+            .unwrap();
+        log.clear(2..4).await.unwrap();
+        assert!(reader.refresh().await.unwrap());
+        let truncated = Event::Truncate {
+            length: 13.into(),
+            fork: 2.into(),
+        };
+        assert_eq!(events.try_next(), Some(truncated));
+        assert_eq!(events.try_next(), None);
+        assert_eq!(reader.head(), log.head());
+        assert_eq!(
+            (reader.count(..), reader.contiguous_length().get()),
+            (41, 2)
+        );
+        assert_eq!(reader.get(12).await.unwrap(), "old 12");
+        assert_eq!(reader.get(13).await.unwrap(), "new 0");
+        assert_eq!(snapshot.signed_length().get(), 13);
+        assert_eq!(snapshot.get(19).await.unwrap(), "old 19");
+        assert_eq!(snapshot.get(2).await.unwrap(), "old 2");
+        assert!(!reader.refresh().await.unwrap());
+        snapshot.close().await.unwrap();
+        reader.close().await.unwrap();
+        log.close().await.unwrap();
+    });
+}

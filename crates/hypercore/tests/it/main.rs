@@ -8,6 +8,7 @@ mod audit;
 mod bits;
 mod branches;
 mod clear;
+mod codecs;
 mod corestore;
 mod derive;
 mod disk;
@@ -35,6 +36,7 @@ mod sessions;
 mod signers;
 mod snapshots;
 mod strangers;
+mod streams;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod truncate;
