@@ -201,7 +201,7 @@ impl From<AppendError> for Failure {
 impl From<TruncateError> for Failure {
     fn from(error: TruncateError) -> Self {
         let kind = match &error {
-            TruncateError::Storage(error) => storage(error),
+            TruncateError::Storage(error) => kind(error),
             TruncateError::Longer { .. } => Kind::NotAvailable,
             TruncateError::ForkNotHigher { .. } => Kind::Usage,
             TruncateError::Tree(_) => Kind::Integrity,
@@ -214,7 +214,7 @@ impl From<TruncateError> for Failure {
 impl From<ClearError> for Failure {
     fn from(error: ClearError) -> Self {
         let kind = match &error {
-            ClearError::Storage(error) => storage(error),
+            ClearError::Storage(error) => kind(error),
             ClearError::Lost { .. } => Kind::Integrity,
             _ => Kind::Other,
         };
