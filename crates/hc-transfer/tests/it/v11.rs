@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use hc_merkle::BlockIndex;
 use hc_storage::{MemoryStore, Store};
 use hc_transfer::v11::{V11Store, is_store};
 use hc_transfer::{BadFile, CopyOptions, FileFault, Legacy, copy};
@@ -90,6 +91,24 @@ fn a_store_with_a_history_comes_over() {
         assert_eq!(round.as_deref(), listed.map(str::as_bytes));
         verify(&*log);
     }
+}
+
+/// A log whose first six blocks, and the nodes over them, are stored under another number.
+#[test]
+fn a_log_that_is_built_upon_another_comes_over() {
+    let source = V11Store::open(folder("v11/built-upon")).unwrap();
+    let entry = source.logs().unwrap().pop().unwrap();
+    let log = source.log(&entry.discovery_key).unwrap().unwrap();
+    let (store, copied) = copied(&log);
+    assert_eq!((copied.length.get(), copied.blocks), (13, 13));
+    let log = store.open_core(&entry.discovery_key).unwrap().unwrap();
+    let listed = "5c3ab5f82f4d3456c613774a8e3f4c9150eff054bcb2670472f78b7843609319";
+    assert_eq!(log.head().unwrap().tree_hash().to_string(), listed);
+    for index in 0..13 {
+        let block = log.block(BlockIndex::new(index)).unwrap().unwrap();
+        assert_eq!(block, format!("block {index}"));
+    }
+    verify(&*log);
 }
 
 #[test]

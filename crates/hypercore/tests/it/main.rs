@@ -23,6 +23,7 @@ mod log;
 mod manifests;
 mod marks;
 mod moves;
+mod moving;
 mod opening;
 mod peers;
 mod pipe;
