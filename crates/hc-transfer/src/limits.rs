@@ -34,10 +34,10 @@ pub const MAX_BACKUP_PASSES: u32 = 64;
 pub const MAX_BACKUP_LANES: u32 = 16;
 
 /// Most bytes of the `oplog` or `header` of version 10, which are held in memory.
-pub const MAX_OPLOG_BYTES: u64 = 256 << 20;
+pub const MAX_OPLOG_BYTES: u64 = 64 << 20;
 
-/// Most bytes of a `bitfield` of version 10: 2^33 blocks.
-pub const MAX_BITFIELD_BYTES: u64 = 1 << 30;
+/// Most bytes of a `bitfield` of version 10: 2^29 blocks.
+pub const MAX_BITFIELD_BYTES: u64 = 64 << 20;
 
 /// Most bytes of one block of a table of version 11's database.
 pub const MAX_TABLE_BLOCK: u64 = 64 << 20;

@@ -211,3 +211,29 @@ fn take_node(cursor: &mut Cursor<'_>, index: NodeIndex) -> Option<Node> {
         hash: Hash(cursor.array()?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_stands_beside_the_most_nodes_and_not_one_more() {
+        let path = |count: u64| {
+            let mut bytes = Vec::new();
+            varint::put(&mut bytes, 0);
+            varint::put(&mut bytes, count);
+            for _ in 0..count {
+                varint::put(&mut bytes, u64::MAX);
+                bytes.extend([7; 32]);
+            }
+            bytes
+        };
+        let most = path(MAX_BUNDLE_NODES);
+        assert!(most.len() as u64 <= MAX_PATH);
+        let (index, nodes, len) = decode_path(&most).expect("a path");
+        assert_eq!((index.get(), nodes.len(), len), (0, 52, most.len()));
+        assert_eq!(nodes[1].index, NodeIndex::new(5));
+        assert!(decode_path(&path(MAX_BUNDLE_NODES + 1)).is_none());
+        assert!(decode_path(&most[..most.len() - 1]).is_none());
+    }
+}

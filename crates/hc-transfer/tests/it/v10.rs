@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hc_merkle::BlockIndex;
 use hc_storage::{MemoryStore, Store};
+use hc_transfer::limits::{MAX_BITFIELD_BYTES, MAX_OPLOG_BYTES};
 use hc_transfer::v10::{V10Log, logs, primary_key};
 use hc_transfer::{CopyOptions, FileFault, Legacy, Source, copy};
 
@@ -193,4 +194,23 @@ fn a_folder_with_something_else_is_said_to_be_one() {
     fs::write(dir.path().join("oplog"), b"dear diary").unwrap();
     let error = V10Log::open(dir.path()).unwrap_err();
     assert!(error.is_damage() && error.to_string().contains("oplog"));
+}
+
+/// Files that are held in memory may not be as long as they like.
+#[test]
+fn files_that_are_too_long_are_refused_before_they_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_folder(&folder("v10/plain"), dir.path());
+    for (name, most) in [("bitfield", MAX_BITFIELD_BYTES), ("oplog", MAX_OPLOG_BYTES)] {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(dir.path().join(name));
+        let file = file.unwrap();
+        file.set_len(most).unwrap();
+        assert!(V10Log::open(dir.path()).is_ok(), "{name}");
+        file.set_len(most + 1).unwrap();
+        let error = V10Log::open(dir.path()).unwrap_err();
+        assert!(matches!(error.fault, FileFault::TooLong { .. }), "{error}");
+        file.set_len(9000).unwrap();
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use hc_merkle::BlockIndex;
 use hc_storage::{MemoryStore, Store};
+use hc_transfer::limits::{MAX_MANIFEST_BYTES, MAX_WAL_BYTES};
 use hc_transfer::v11::{V11Store, is_store};
 use hc_transfer::{BadFile, CopyOptions, FileFault, Legacy, copy};
 use serde_json::Value;
@@ -145,5 +146,27 @@ fn a_file_that_is_gone_is_named() {
         };
         let error = read().unwrap_err();
         assert!(error.to_string().contains(gone), "{error}");
+    }
+}
+
+/// The logs of a database are held in memory, and so may not be as long as they like.
+#[test]
+fn files_that_are_too_long_are_refused_before_they_are_read() {
+    for (name, most) in [
+        ("000008.log", MAX_WAL_BYTES),
+        ("MANIFEST-000005", MAX_MANIFEST_BYTES),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(folder("v11/compacted/db")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+        }
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(dir.path().join(name));
+        file.unwrap().set_len(most + 1).unwrap();
+        let error = V11Store::open(dir.path()).unwrap_err();
+        let is_too_long = matches!(error.fault, FileFault::TooLong { .. });
+        assert!(is_too_long && error.to_string().contains(name), "{error}");
     }
 }

@@ -220,3 +220,72 @@ fn user_key(record: &Bytes, key: &[u8]) -> Option<Bytes> {
     let len = key.len().checked_sub(8)?;
     Some(record.slice_ref(key.get(..len)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn added(numbers: std::ops::Range<usize>) -> Edit {
+        let table = |number: usize| TableMeta {
+            number: number as u64,
+            len: 1,
+            keys: (Bytes::new(), Bytes::new()),
+        };
+        Edit {
+            added: numbers.map(table).collect(),
+            ..Edit::default()
+        }
+    }
+
+    #[test]
+    fn there_are_at_most_so_many_tables() {
+        let mut families = BTreeMap::from([(0, (Bytes::new(), Family::default()))]);
+        apply(&mut families, added(0..MAX_TABLES)).expect("the most");
+        let more = apply(&mut families, added(MAX_TABLES..MAX_TABLES + 1));
+        let error = more.expect_err("one more");
+        assert!(matches!(error, FileFault::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn changes_follow_each_other() {
+        let mut families = BTreeMap::from([(0, (Bytes::new(), Family::default()))]);
+        apply(&mut families, added(3..9)).expect("tables");
+        let edit = Edit {
+            deleted: vec![4, 5],
+            log_number: Some(12),
+            ..Edit::default()
+        };
+        apply(&mut families, edit).expect("some are gone");
+        let named = Edit {
+            family: 7,
+            name: Some(Bytes::from_static(b"other")),
+            ..Edit::default()
+        };
+        apply(&mut families, named).expect("a family");
+        let elsewhere = Edit {
+            family: 9,
+            ..Edit::default()
+        };
+        apply(&mut families, elsewhere).expect_err("there is no such family");
+        let (_, family) = &families[&0];
+        assert_eq!(family.log_number, 12);
+        let left: Vec<_> = family.tables.keys().copied().collect();
+        assert_eq!(left, [3, 6, 7, 8]);
+        assert_eq!(families[&7].1.id, 7);
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_unless_it_may_be_passed_over() {
+        let read = |bytes: &'static [u8]| edit(&Bytes::from_static(bytes));
+        // A tag of its own with a slice, then one that has to be known.
+        assert!(read(&[0x81, 0x40, 2, 9, 9]).is_ok());
+        let error = read(&[0x63]).expect_err("unknown");
+        assert!(matches!(error, FileFault::Unsupported { .. }), "{error}");
+        for cut in [&[0x81, 0x40, 2, 9][..], &[2], &[103, 0, 9], &[0x80]] {
+            let error = edit(&Bytes::copy_from_slice(cut)).expect_err("cut");
+            assert!(matches!(error, FileFault::Malformed { .. }), "{error}");
+        }
+        let other_order = edit(&Bytes::from_static(&[1, 1, b'x'])).expect_err("another order");
+        assert!(matches!(other_order, FileFault::Unsupported { .. }));
+    }
+}

@@ -88,3 +88,23 @@ fn checksums_of_all_kinds_are_those_of_the_format() {
     };
     assert_eq!(checksums.of_place(7 + (2 << 32)), 5 ^ 9);
 }
+
+#[test]
+fn a_block_that_says_it_is_too_long_is_refused_before_it_is_read() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), [0; 100]).expect("written");
+    let file = PlacedFile::open(file.path()).expect("opened");
+    let checksums = Checksums {
+        kind: Checksum::None,
+        context: 0,
+    };
+    let read = |len| checksums.read(&file, Handle { offset: 3, len });
+    let error = read(MAX_TABLE_BLOCK).expect_err("it is not there");
+    assert!(matches!(error.fault, FileFault::Truncated), "{error}");
+    for len in [MAX_TABLE_BLOCK + 1, u64::MAX] {
+        let error = read(len).expect_err("too long");
+        assert!(matches!(error.fault, FileFault::TooLong { .. }), "{error}");
+        assert_eq!(error.offset, 3);
+    }
+    assert_eq!(read(20).expect("a block").len(), 20);
+}
