@@ -21,6 +21,9 @@ pub struct LocalView {
     pub blocks: Bitfield,
     /// What is known of who may sign.
     pub manifest: ManifestState,
+    /// Heads that are shorter, or of another fork, are of no use: more than that was here, and the
+    /// roots of its tree are lost. Zero otherwise.
+    pub least: Length,
 }
 
 /// What is known of who may sign the log.

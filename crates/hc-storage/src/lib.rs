@@ -46,4 +46,4 @@ pub use record::{
     ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage, Moment,
     NamedCore, NamespaceId, StoreSecret, Topic, varint,
 };
-pub use store::{Access, CoreRead, CoreStore, Repaired, Store, Usage};
+pub use store::{Access, CoreRead, CoreStore, Repaired, Rootless, Store, Usage};

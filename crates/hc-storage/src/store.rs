@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_bitfield::{Bitfield, RangeSet};
-use hc_merkle::{BlockIndex, DiscoveryKey, Head, Length, Node, NodeIndex, SecretKey};
+use hc_merkle::{BlockIndex, DiscoveryKey, Fork, Head, Length, Node, NodeIndex, SecretKey};
 
 use crate::batch::Batch;
 use crate::durability::{Durability, Ticket};
@@ -69,6 +69,17 @@ impl Repaired {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// A log that has lost roots of its tree; see [`Store::open_rootless`].
+#[derive(Debug, Clone)]
+pub struct Rootless {
+    /// The log.
+    pub log: Arc<dyn CoreStore>,
+    /// Fork that it is on.
+    pub fork: Fork,
+    /// Number of blocks that it had.
+    pub length: Length,
 }
 
 /// A store of many logs.
@@ -141,6 +152,18 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// [`StorageError::OtherSecret`] where another is kept.
     fn set_secret(&self, secret: StoreSecret) -> Result<(), StorageError>;
+
+    /// The log with this discovery key, where roots of its tree are lost and
+    /// [`open_core`](Self::open_core) names the damage; `None` for all others. Its head reads as that of
+    /// an empty log. It takes a head that is not shorter than the one that was lost, on the same fork,
+    /// with its roots, and no other.
+    ///
+    /// # Errors
+    /// What reading may return.
+    fn open_rootless(&self, key: &DiscoveryKey) -> Result<Option<Rootless>, StorageError> {
+        let _ = key;
+        Ok(None)
+    }
 
     /// Removes a log with all that belongs to it, branches too. Handles to it fail from then on with
     /// [`StorageError::CoreDeleted`]. `false` where the store does not have it.

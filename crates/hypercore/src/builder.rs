@@ -281,6 +281,7 @@ impl Builder {
             ..self.defaults
         };
         let opening = Opening {
+            lost: None,
             cipher,
             storage: self.storage,
             identity: self.identity,

@@ -108,6 +108,9 @@ pub enum AppendError {
     /// There is no secret key for this log here, or the store is read-only.
     #[error("the log is not writable here")]
     NotWritable,
+    /// Roots of the log's tree are lost: see [`Hypercore::repairing`](crate::Hypercore::repairing).
+    #[error("the log has lost roots of its tree, and waits for a peer to bring them back")]
+    Repairing,
     /// The log is encrypted, and this handle has no key for it.
     #[error("the log is encrypted, and its encryption key was not given")]
     EncryptionKeyMissing,

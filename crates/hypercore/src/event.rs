@@ -42,6 +42,12 @@ pub enum Event {
         /// Of which.
         key: CoreKey,
     },
+    /// Somebody proves the tree of a log that has lost roots of it: what comes of that is told next.
+    Repairing,
+    /// The roots are back, and the log is as long as this proof said.
+    Repaired,
+    /// The proof did not hold, or did not go with what is stored. The log waits for another.
+    RepairFailed,
     /// A peer that knows the key is connected.
     PeerAdd(Peer),
     /// A peer is gone.

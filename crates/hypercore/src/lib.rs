@@ -133,6 +133,7 @@ mod marks;
 pub mod multisig;
 mod prologue;
 mod read;
+mod recover;
 mod remote_proof;
 mod replicate;
 pub mod rt;
@@ -177,6 +178,7 @@ pub use read::{
     Download, Downloading, FindingPeers, Get, Position, Progress, Seek, SeekError, Source,
     TreeHashAt, TreeHashError, Update, Wait,
 };
+pub use recover::{Lost, RecoverError};
 pub use remote_proof::{Prove, ProveError, Proven, RemoteProof, RemoteProofError};
 pub use replicate::{
     Connection, Ended, Extension, ExtensionError, ExtensionMessage, Logs, Over, Peer, PeerState,

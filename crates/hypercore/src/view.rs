@@ -23,6 +23,8 @@ pub(crate) struct View {
     /// How often blocks that were here ceased to be: a reader that misses a block it saw in an older
     /// view compares this.
     pub(crate) epoch: u64,
+    /// How long the log was, where roots of its tree are lost: the head is then that of an empty log.
+    pub(crate) lost: Option<Length>,
     /// To what lengths the log was cut since it was opened.
     pub(crate) cuts: Arc<Cuts>,
 }
@@ -36,6 +38,7 @@ impl View {
             contiguous,
             authority: Arc::new(authority),
             epoch: 0,
+            lost: None,
             cuts: Arc::default(),
         }
     }

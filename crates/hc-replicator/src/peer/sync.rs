@@ -133,6 +133,7 @@ impl Peer {
     pub(crate) fn is_adoptable(&self, shared: &Shared) -> bool {
         let view = &shared.view;
         view.length == Length::ZERO
+            && view.least == Length::ZERO
             && self.remote.is_some_and(|remote| {
                 remote.fork > view.fork && remote.length > Length::ZERO && remote.uploading
             })
@@ -150,6 +151,7 @@ impl Peer {
             remote.can_upgrade
                 && remote.uploading
                 && remote.length > shared.view.length
+                && remote.length >= shared.view.least
                 && remote.remote_length == shared.view.length
                 && !self.shunned
                 && !self.dawdled

@@ -41,6 +41,7 @@ fn with_a_hole(script: &mut Script) -> LocalView {
         contiguous: Length::new(MILLION),
         blocks: Bitfield::contiguous(MILLION),
         manifest: ManifestState::Known,
+        least: Length::ZERO,
     };
     view.blocks.unset(HOLE);
     view.contiguous = Length::new(HOLE);

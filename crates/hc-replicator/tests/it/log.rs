@@ -66,6 +66,7 @@ impl Log {
                 Authority::KeyOnly(_) => ManifestState::Unknown,
                 Authority::Known(_) => ManifestState::Known,
             },
+            least: Length::ZERO,
         }
     }
 

@@ -41,6 +41,7 @@ impl Pair {
             contiguous: Length::new(held),
             blocks: Bitfield::contiguous(held),
             manifest: ManifestState::Known,
+            least: Length::ZERO,
         };
         let machines = [view(blocks), view(0)].map(|view| Replicator::new(Config::new(3), view));
         let open = || Input::PeerOpened {

@@ -63,6 +63,7 @@ pub(crate) fn view(length: u64, blocks: std::ops::Range<u64>) -> LocalView {
         contiguous: Length::new(blocks.contiguous_len()),
         blocks,
         manifest: ManifestState::Known,
+        least: Length::ZERO,
     }
 }
 

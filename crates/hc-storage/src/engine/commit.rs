@@ -68,7 +68,8 @@ impl CoreHandle {
     /// Checks a batch, and reads what has to be known before it can be written. Only for who writes to
     /// the log.
     pub(crate) fn prepare(&self, batch: Batch) -> Result<Commit, StorageError> {
-        if batch.head.is_some() {
+        // A head in place of one whose roots are lost appends nothing.
+        if batch.head.is_some() && read(&self.core.state).is_resolved() {
             self.engine.check_unharmed(&self.core)?;
         }
         let (mut entry, head) = (self.entry_of(&batch)?, batch.head.clone());
@@ -91,7 +92,7 @@ impl CoreHandle {
 
     fn entry_of(&self, batch: &Batch) -> Result<Entry, StorageError> {
         self.read(|state| {
-            let found = (state.facts.head.fork(), state.facts.head.length());
+            let found = state.at();
             if let Some(expected) = batch.base.filter(|expected| *expected != found) {
                 return Err(StorageError::Stale { expected, found });
             }

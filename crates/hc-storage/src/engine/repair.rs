@@ -128,7 +128,10 @@ impl Engine {
         self.finish_segment()
     }
 
-    fn named_as_is(&self, name: &DiscoveryKey) -> Result<Option<Arc<Core>>, StorageError> {
+    pub(crate) fn named_as_is(
+        &self,
+        name: &DiscoveryKey,
+    ) -> Result<Option<Arc<Core>>, StorageError> {
         let mut registry = lock(&self.registry);
         let found = self.find(&registry, name);
         let found = found.map_err(|error| self.distrust(error))?;
@@ -140,7 +143,7 @@ impl Engine {
     }
 
     /// Whether a root of the head is not there.
-    fn is_rootless(&self, core: &Core) -> Result<bool, StorageError> {
+    pub(crate) fn is_rootless(&self, core: &Core) -> Result<bool, StorageError> {
         match self.resolve_head(core) {
             Ok(()) => Ok(false),
             Err(StorageError::Damaged(_)) => Ok(true),

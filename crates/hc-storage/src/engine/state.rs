@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
 use hc_merkle::manifest::Manifest;
-use hc_merkle::{Head, Node, NodeIndex};
+use hc_merkle::{Fork, Head, Length, Node, NodeIndex};
 
 use super::overlay::{Lookup, Overlay};
 use crate::error::StorageError;
@@ -223,6 +223,11 @@ impl State {
         let head = &self.facts.head;
         (head.fork(), head.length()) == (self.record.fork, self.record.length)
             && head.signature() == self.record.signature.as_ref()
+    }
+
+    /// Fork and length of the head that was last written, whether its roots are here or not.
+    pub(crate) fn at(&self) -> (Fork, Length) {
+        (self.record.fork, self.record.length)
     }
 
     /// Whether it is, or has been the parent of, a branch: what each of those has may hang on what was

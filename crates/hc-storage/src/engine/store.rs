@@ -22,7 +22,7 @@ use crate::record::entry::{CoreId, Entry, HeadRecord, Identity};
 use crate::record::{
     ActiveCore, Alias, CoreEntry, CoreRecord, NamedCore, NamespaceId, StoreSecret, Topic,
 };
-use crate::store::{Access, CoreStore, Repaired, Store, Usage};
+use crate::store::{Access, CoreStore, Repaired, Rootless, Store, Usage};
 
 /// A store in a directory.
 ///
@@ -125,6 +125,22 @@ impl Store for DiskStore {
         Ok(self.find(key)?.map(|core| self.handle(core)))
     }
 
+    fn open_rootless(&self, key: &DiscoveryKey) -> Result<Option<Rootless>, StorageError> {
+        self.0.check_open()?;
+        let Some(core) = self.0.named_as_is(key)? else {
+            return Ok(None);
+        };
+        if read(&core.state).is_resolved() || !self.0.is_rootless(&core)? {
+            return Ok(None);
+        }
+        let (fork, length) = read(&core.state).at();
+        Ok(Some(Rootless {
+            log: self.handle(core),
+            fork,
+            length,
+        }))
+    }
+
     fn cores(&self) -> Result<Vec<CoreEntry>, StorageError> {
         self.0.check_open()?;
         let all = self.0.all_named().map_err(|error| self.0.distrust(error))?;
@@ -138,7 +154,8 @@ impl Store for DiskStore {
         let Some(id) = registry.default else {
             return Ok(None);
         };
-        let core = self.0.core(&mut registry, id)?;
+        let core = self.0.core_as_is(&mut registry, id);
+        let core = core.map_err(|error| self.0.distrust(error))?;
         Ok(core.map(|core| core.identity.discovery_key))
     }
 

@@ -29,6 +29,7 @@ fn view(length: u64, holes: bool) -> LocalView {
         contiguous: Length::new(blocks.contiguous_len()),
         blocks,
         manifest: ManifestState::Known,
+        least: Length::ZERO,
     }
 }
 

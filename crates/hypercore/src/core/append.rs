@@ -28,6 +28,9 @@ impl Core {
         let level = options.level;
         let guard = self.enter(&handle.gate).await?;
         let view = self.view.load();
+        if view.lost.is_some() {
+            return Err(AppendError::Repairing);
+        }
         let verifier = handle.verifier(&view).ok_or(AppendError::NotWritable)?;
         let prologue = verifier.prologue().map(|prologue| prologue.length);
         let needs_none = prologue.is_some_and(|prologue| view.head.length() < prologue);
@@ -60,6 +63,9 @@ impl Core {
     ) -> Result<(Head, Verifier), AppendError> {
         let guard = self.enter(&handle.gate).await?;
         let view = self.view.load();
+        if view.lost.is_some() {
+            return Err(AppendError::Repairing);
+        }
         let verifier = view.authority.verifier().ok_or(AppendError::NotWritable)?;
         if self.store.access() == Access::ReadOnly {
             return Err(AppendError::NotWritable);

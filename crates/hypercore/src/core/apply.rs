@@ -130,6 +130,9 @@ impl Core {
         asked: &Asked,
     ) -> Result<(), CommitError> {
         let view = self.view.load();
+        if view.lost.is_some() {
+            return self.mend(guard, &view, proofs, asked);
+        }
         let batch = Proofs::verify(&view.head, &view.authority, proofs);
         let stored = self.nodes(batch.expected())?;
         let confirmed = batch.confirm(&stored);
@@ -145,6 +148,41 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// Puts back the roots that the log has lost, with the first proof that brings them.
+    fn mend(
+        &self,
+        guard: Guard,
+        view: &View,
+        proofs: Vec<Proof>,
+        asked: &Asked,
+    ) -> Result<(), CommitError> {
+        let mut mended = None;
+        let mut outcomes = Vec::with_capacity(proofs.len());
+        for proof in proofs {
+            if mended.is_some() {
+                outcomes.push(Reply::Stale);
+                continue;
+            }
+            match self.restored(view, proof)? {
+                Ok(change) => {
+                    mended = Some(change);
+                    outcomes.push(Reply::Applied);
+                }
+                Err(error) => outcomes.push(judge(&Err(error))),
+            }
+        }
+        let answers = asked.answer(outcomes);
+        let Some(change) = mended else {
+            drop(guard);
+            self.feed(answers);
+            return Ok(());
+        };
+        let mut staged = Staged::on(view);
+        staged.restore(&change);
+        staged.answers = answers;
+        self.commit_now(guard, staged, self.durability)
     }
 
     /// Nodes from the store, in the order asked for.

@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hc_merkle::{
-    Authority, CoreKey, DiscoveryKey, Head, KeyPair, Length, Manifest, ManifestError, PublicKey,
-    SecretKey, Verifier,
+    Authority, CoreKey, DiscoveryKey, Fork, Head, KeyPair, Length, Manifest, ManifestError,
+    PublicKey, SecretKey, Verifier,
 };
-use hc_storage::{Access, Alias, Auth, Batch, CoreRecord, CoreStore, Durability, Store};
+use hc_storage::{
+    Access, Alias, Auth, Batch, CoreRecord, CoreStore, Durability, StorageError, Store,
+};
 
 use super::apply::ApplyQueue;
 use super::handles::Handles;
@@ -56,6 +58,8 @@ pub(crate) struct Opening {
     pub(crate) home: Option<Arc<dyn Home>>,
     /// The name that it is created with. Its key pair follows from that, and is not stored.
     pub(crate) alias: Option<Alias>,
+    /// Fork and length of the log, if that was found without roots.
+    pub(crate) lost: Option<(Fork, Length)>,
 }
 
 /// A log that is named: its key, and who may sign if that is known.
@@ -155,9 +159,14 @@ impl Opening {
         if let Some(external) = &external {
             check_signs(&authority, external.public_key())?;
         }
-        let view = View::new(log.head()?, log.bitfield()?, authority);
+        let mut view = View::new(log.head()?, log.bitfield()?, authority);
+        if let Some((fork, length)) = self.lost {
+            view.head = Head::new(fork, Length::ZERO, Vec::new()).unwrap_or(view.head);
+            view.lost = Some(length);
+        }
         let cipher = self.cipher.as_deref();
-        let encrypted = mark_encrypted(&*log, &*store, cipher, view.head.length())?;
+        let length = view.lost.unwrap_or(view.head.length());
+        let encrypted = mark_encrypted(&*log, &*store, cipher, length)?;
         self.store_user_data(&*log)?;
         let (runtime, access) = (self.runtime, store.access());
         let group = log.group()?;
@@ -205,11 +214,11 @@ impl Opening {
             (None, Some(discovery_key)) => Some(discovery_key),
             (None, None) => store.default_core()?,
         };
-        if let Some(found) = discovery_key
-            .map(|key| store.open_core(&key))
-            .transpose()?
-            .flatten()
-        {
+        let found = match discovery_key {
+            Some(key) => self.find(store, &key)?,
+            None => None,
+        };
+        if let Some(found) = found {
             let auth = found.auth()?;
             if !self.overwrite {
                 if let Some(alias) = self.alias.take() {
@@ -235,6 +244,24 @@ impl Opening {
         self.create_first(store, named)
     }
 
+    /// The log, if the store has it, with its roots or without them.
+    fn find(
+        &mut self,
+        store: &dyn Store,
+        key: &DiscoveryKey,
+    ) -> Result<Option<Arc<dyn CoreStore>>, StorageError> {
+        match store.open_core(key) {
+            Err(StorageError::Damaged(damage)) => {
+                let Some(rootless) = store.open_rootless(key)? else {
+                    return Err(damage.into());
+                };
+                self.lost = Some((rootless.fork, rootless.length));
+                Ok(Some(rootless.log))
+            }
+            found => found,
+        }
+    }
+
     /// Puts an empty log in the place of a stored one: the same if it was named, else a new one.
     fn replace(
         &mut self,
@@ -242,6 +269,7 @@ impl Opening {
         mut named: Option<Named>,
         old: Auth,
     ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
+        self.lost = None;
         if let Some(named) = &mut named {
             let stored = || -> Result<Option<Verifier>, OpenError> {
                 Ok(match old.manifest {

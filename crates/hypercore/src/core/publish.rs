@@ -62,6 +62,21 @@ impl Staged {
         self.next.contiguous = Length::new(contiguous);
     }
 
+    /// Adds what a proof of the whole log puts back, and what that makes whole again.
+    pub(crate) fn restore(&mut self, change: &Change) {
+        self.batch = Batch::from_change(change);
+        if let Some(manifest) = change.manifest()
+            && let Ok(verifier) = Verifier::new(self.next.authority.key(), manifest.clone())
+        {
+            self.next.authority = Authority::Known(verifier).into();
+        }
+        self.gain(change);
+        if change.head().is_some() && self.next.lost.take().is_some() {
+            let length = self.next.head.length().get();
+            self.published.gained = self.next.have.ranges(0..length).collect();
+        }
+    }
+
     /// Who may sign is known now, if it was not before.
     pub(crate) fn learn(&mut self, verifier: Verifier) {
         if self.next.authority.verifier().is_some() {
@@ -160,6 +175,9 @@ impl Core {
     fn announce(&self, before: &View, after: &View, change: &Published) {
         if before.authority.verifier().is_none() && after.authority.verifier().is_some() {
             self.hub.emit(&Event::Manifest);
+        }
+        if before.lost.is_some() && after.lost.is_none() {
+            self.hub.emit(&Event::Repaired);
         }
         let at = |view: &View| -> (Fork, Length) { (view.head.fork(), view.head.length()) };
         if at(before) != at(after) {

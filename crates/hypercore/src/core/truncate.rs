@@ -32,6 +32,9 @@ impl Core {
     ) -> Result<Truncated, TruncateError> {
         let mut guard = self.enter(&handle.gate).await?;
         let view = self.view.load();
+        if view.lost.is_some() {
+            return Err(TruncateError::Repairing);
+        }
         let mut staged = Staged::on(&view);
         let change = if handle.may_write(&options.seal) {
             let verifier = handle.verifier(&view).ok_or(TruncateError::NotWritable)?;

@@ -258,6 +258,7 @@ impl OpenCore {
     fn opening(&self, meant: Meant) -> Opening {
         let opening = self.store.shared.opening(meant.identity);
         Opening {
+            lost: None,
             cipher: self.cipher.clone(),
             if_missing: self.if_missing.unwrap_or_default(),
             durability: self.durability.unwrap_or(opening.durability),

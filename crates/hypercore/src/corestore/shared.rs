@@ -176,6 +176,7 @@ impl Shared {
     /// How a log of this store is opened, with the default options; not created.
     pub(super) fn opening(&self, identity: Identity) -> Opening {
         Opening {
+            lost: None,
             storage: Storage::open(self.store.clone()),
             identity,
             cipher: None,

@@ -44,6 +44,9 @@ impl Core {
 
     fn try_prove(&self, fork: Fork, request: &Request) -> Result<Reply, NoProof> {
         let view = self.view.load();
+        if view.lost.is_some() {
+            return Ok(Reply::NotAvailable);
+        }
         let verifier = view.authority.verifier();
         let planner = Planner::new(&view.head, request, verifier.and_then(Verifier::prologue))?;
         let plan: Plan = drive(planner, |indexes| self.nodes(indexes))??;

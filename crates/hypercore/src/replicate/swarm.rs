@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
+use hc_bitfield::Bitfield;
 use hc_merkle::{Authority, BlockIndex, ByteLength, Length};
 use hc_protocol::Time;
 use hc_replicator::{
@@ -183,8 +184,13 @@ fn local_view(view: &View) -> LocalView {
     LocalView {
         fork: view.head.fork(),
         length: view.head.length(),
-        contiguous: view.contiguous,
-        blocks: view.have.clone(),
+        // What is here can not be proven to anybody while roots are lost.
+        contiguous: view.contiguous.min(view.head.length()),
+        blocks: match view.lost {
+            Some(_) => Bitfield::new(),
+            None => view.have.clone(),
+        },
+        least: view.lost.unwrap_or(Length::ZERO),
         manifest: match &*view.authority {
             Authority::KeyOnly(_) => ManifestState::Unknown,
             Authority::Known(verifier) if verifier.is_compat() => ManifestState::Compat,

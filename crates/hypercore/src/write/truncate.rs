@@ -45,6 +45,9 @@ pub enum TruncateError {
     /// reads a log can still cut it to nothing, on the fork that it is on.)
     #[error("the log is not writable here")]
     NotWritable,
+    /// Roots of the log's tree are lost: see [`Hypercore::repairing`].
+    #[error("the log has lost roots of its tree, and waits for a peer to bring them back")]
+    Repairing,
     /// The log is not that long.
     #[error("length {length} is past the end of the log, at {present}")]
     Longer {

@@ -28,6 +28,7 @@ mod opening;
 mod peers;
 mod pipe;
 mod providers;
+mod recover;
 mod remote_proofs;
 mod replicate;
 #[path = "../sim/runtime.rs"]
