@@ -62,7 +62,7 @@ async fn damaged(round: usize) -> (FaultDisk, Arc<DiskStore>) {
     let log = Hypercore::builder(Storage::open(log)).key_pair(pair());
     let log = log.open().await.unwrap();
     let mut starts = Vec::new();
-    for start in (0..LENGTH).step_by(ROUND as usize) {
+    for start in (0..LENGTH / ROUND).map(|round| round * ROUND) {
         starts.push(disk.read(SEGMENT).unwrap_or_default().len());
         log.append_batch(blocks(start..start + ROUND))
             .await
