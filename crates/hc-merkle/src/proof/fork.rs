@@ -39,6 +39,8 @@ pub struct Reorg {
     nodes: Nodes,
     /// Nodes to compare with those stored.
     expected: Vec<NodeIndex>,
+    /// Nodes that were compared and are the same in both forks.
+    shared: BTreeSet<NodeIndex>,
     search: Search,
 }
 
@@ -131,6 +133,7 @@ impl Reorg {
             learned,
             expected: nodes.all.keys().copied().collect(),
             nodes,
+            shared: BTreeSet::new(),
             search: if head.length == Length::ZERO {
                 Search::Found(Length::ZERO)
             } else {
@@ -158,42 +161,45 @@ impl Reorg {
         &self.expected
     }
 
+    /// Fork and length that the log must still have for the change to apply.
+    #[must_use]
+    pub fn base(&self) -> (Fork, Length) {
+        self.base
+    }
+
     /// Compares with the stored nodes, read in the order of [`expected`](Self::expected), and says
     /// what is wanted next; nothing, when it is known where the forks part.
     pub fn compare(&mut self, stored: &[Option<Node>]) -> Option<Wanted> {
-        let same: BTreeMap<NodeIndex, bool> = self
-            .expected
-            .iter()
-            .enumerate()
-            .map(|(place, &index)| {
-                let stored = node_at(stored, place, index).map(|node| node.hash);
-                (
-                    index,
-                    stored == self.nodes.all.get(&index).map(|node| node.hash),
-                )
-            })
-            .collect();
         for (place, &index) in self.expected.iter().enumerate() {
-            if let Some(stored) = node_at(stored, place, index) {
-                self.nodes.settle(stored);
+            let Some(stored) = node_at(stored, place, index) else {
+                continue;
+            };
+            let theirs = self.nodes.all.get(&index).map(|node| node.hash);
+            if theirs == Some(stored.hash) {
+                self.shared.insert(index);
             }
+            self.nodes.settle(stored);
         }
-        let is_same = |node: &Node| same.get(&node.index).copied().unwrap_or_default();
+        self.expected.clear();
         if let Search::Roots = self.search {
-            let first = self.head.roots.iter().find(|root| !is_same(root));
+            let first = self.head.roots.iter().find(|root| !self.is_shared(root));
             self.search = match first {
                 Some(root) => Search::Under(*root),
                 None => Search::Found(self.head.length),
             };
         }
         if let Search::Under(node) = self.search {
-            self.descend(node, is_same);
+            self.descend(node);
         }
-        self.expected.clear();
         self.wanted()
     }
 
-    /// Goes on with an answer to what was wanted.
+    fn is_shared(&self, node: &Node) -> bool {
+        self.shared.contains(&node.index)
+    }
+
+    /// Goes on with an answer to what is or was wanted: several may be asked for at once, and each of
+    /// them counts.
     ///
     /// # Errors
     /// [`ProofError`] where it is not an answer to that, or does not belong to the new fork; the search
@@ -212,22 +218,18 @@ impl Reorg {
             .ok_or(ProofError::Empty)?;
         let top = path.top().node;
         let index = top.index;
-        let Search::Under(node) = self.search else {
-            return Err(ProofError::NotWanted { index });
-        };
-        if node.index != index || path.loose.is_empty() && path.sure.is_empty() {
-            return Err(ProofError::NotWanted { index });
-        }
-        if node.hash != top.hash {
+        let known = self.nodes.all.get(&index).filter(|_| {
+            let is_path = !path.loose.is_empty() || !path.sure.is_empty();
+            is_path && matches!(self.search, Search::Under(_))
+        });
+        let known = known.ok_or(ProofError::NotWanted { index })?;
+        if known.hash != top.hash {
             return Err(ProofError::Checksum { index });
         }
-        self.expected = path
-            .loose
-            .iter()
-            .chain(&path.sure)
-            .map(|node| node.index)
-            .collect();
+        let below = path.loose.iter().chain(&path.sure);
+        self.expected.extend(below.map(|node| node.index));
         self.expected.sort_unstable();
+        self.expected.dedup();
         self.nodes.extend(path.loose, path.sure);
         Ok(())
     }
@@ -244,6 +246,14 @@ impl Reorg {
             blocks,
             nodes: node.index.depth().into(),
         })
+    }
+
+    /// Lets the forks part before the first of the blocks that are [wanted](Self::wanted), without asking
+    /// any further: what they have in common among those is dropped with the rest.
+    pub fn settle(&mut self) {
+        if let Some(wanted) = self.wanted() {
+            self.search = Search::Found(Length::new(wanted.blocks.start));
+        }
     }
 
     /// How many blocks the forks have in common, once it is known. Blocks whose nodes are not stored
@@ -272,7 +282,7 @@ impl Reorg {
     }
 
     /// Goes down from a node that differs as far as the nodes known allow.
-    fn descend(&mut self, node: Node, is_same: impl Fn(&Node) -> bool) {
+    fn descend(&mut self, node: Node) {
         let mut at = node;
         loop {
             let first = Length::new(at.index.first_block().get());
@@ -285,7 +295,7 @@ impl Reorg {
             let (Some(left), Some(right)) = children else {
                 break;
             };
-            at = if is_same(&left) { right } else { left };
+            at = if self.is_shared(&left) { right } else { left };
         }
         self.search = Search::Under(at);
     }

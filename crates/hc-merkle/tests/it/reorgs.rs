@@ -127,6 +127,24 @@ fn answers_that_were_not_asked_for_do_not_move_the_search() {
     assert_eq!(reorg.update(step(1)), Ok(()));
 }
 
+/// A node that is known stays an end for paths, wherever the search has come to since.
+#[test]
+fn an_answer_to_what_was_wanted_before_counts_too() {
+    let before = Source::made(&[(0..20, 'a'), (20..64, 'b')], 0);
+    let after = Source::made(&[(0..20, 'a'), (20..64, 'c')], 1);
+    let asked = after.answer(&whole(&after)).unwrap();
+    let store = &before.store;
+    let mut reorg = Reorg::new(&store.head, asked, &after.authority()).unwrap();
+    let first = reorg.compare(&store.read(reorg.expected())).unwrap();
+    let answer = |block: u64| after.answer(&hash_request(2 * block, first.nodes)).unwrap();
+    reorg.update(answer(63)).unwrap();
+    let second = reorg.compare(&store.read(reorg.expected())).unwrap();
+    assert_eq!(second.blocks, 0..32);
+    reorg.update(answer(20)).unwrap();
+    assert_eq!(reorg.compare(&store.read(reorg.expected())), None);
+    assert_eq!(reorg.ancestors(), Some(Length::new(20)));
+}
+
 #[test]
 fn an_earlier_fork_is_not_followed() {
     let vectors = load("proofs.json");
@@ -168,7 +186,8 @@ proptest! {
 
     #[test]
     fn the_common_ancestor_of_complete_logs_is_found(
-        (shared, old, new) in (0..40u64, 0..30u64, 1..30u64), pick in any::<u64>(),
+        (shared, old, new) in (0..40u64, 0..30u64, 1..30u64), pick in any::<u64>(), at_once in 1..5u32,
+        enough in 0..10u32,
     ) {
         let before = Source::made(&[(0..shared, 'a'), (shared..shared + old, 'b')], 0);
         let after = Source::made(&[(0..shared, 'a'), (shared..shared + new, 'c')], 1);
@@ -178,23 +197,30 @@ proptest! {
         let mut rounds = 0;
         while let Some(wanted) = reorg.compare(&store.read(reorg.expected())) {
             let within = wanted.blocks.end - wanted.blocks.start;
-            let block = wanted.blocks.start + pick % within;
-            let answer = after.answer(&hash_request(2 * block, wanted.nodes)).unwrap();
-            prop_assert_eq!(reorg.update(answer), Ok(()));
+            for ask in 0..at_once {
+                let block = wanted.blocks.start + pick.rotate_left(7 * ask) % within;
+                let answer = after.answer(&hash_request(2 * block, wanted.nodes)).unwrap();
+                prop_assert_eq!(reorg.update(answer), Ok(()));
+            }
             rounds += 1;
             prop_assert!(rounds < 10);
+            if rounds == enough {
+                reorg.settle();
+                break;
+            }
         }
-        prop_assert_eq!(reorg.ancestors(), Some(Length::new(shared)));
+        let ancestors = reorg.ancestors().map(Length::get).unwrap();
+        prop_assert!(ancestors == shared || (rounds == enough && ancestors < shared));
         let mut store = before.store.clone();
         store.commit(&reorg.finish().unwrap());
         prop_assert_eq!(store.head.roots(), after.store.head.roots());
         for (index, node) in &store.nodes {
             prop_assert_eq!(after.store.nodes.get(index), Some(node));
         }
-        prop_assert_eq!(store.blocks.len() as u64, shared);
+        prop_assert_eq!(store.blocks.len() as u64, ancestors);
         // What was kept can still be proven to others.
         let kept = Source { store, key: after.key, manifest: after.manifest.clone() };
-        for index in 0..shared {
+        for index in 0..ancestors {
             let nodes = max_missing_nodes(after.store.head.length(), NodeIndex::new(2 * index));
             let request = block_request(index, nodes);
             prop_assert_eq!(kept.answer(&request), after.answer(&request));
