@@ -10,6 +10,9 @@ pub struct Config {
     pub seed: u64,
     /// Fetch a longer tree as soon as a peer has one, without being asked to.
     pub eager_upgrade: bool,
+    /// Follow a peer to a later fork, which drops what the two do not have in common. Where there is no
+    /// block yet there is nothing to drop, and any fork is taken.
+    pub follow_forks: bool,
     /// How many requests may be under way to one peer.
     pub window: Window,
     /// Fetch the newest block together with each longer tree.
@@ -23,7 +26,8 @@ pub struct Config {
     /// How long peers are still told that we download after nobody wants anything any more. A random
     /// part of the same length is added, so that many logs do not end at once. Zero for not at all.
     pub linger: Duration,
-    /// How long one peer may take to answer an upgrade before another is asked.
+    /// How long one peer may take to answer an upgrade, a seek, or about a later fork, before another is
+    /// asked.
     pub upgrade_patience: Duration,
 }
 
@@ -34,6 +38,7 @@ impl Config {
         Self {
             seed,
             eager_upgrade: true,
+            follow_forks: true,
             window: Window::DEFAULT,
             latest_block: false,
             push: PushPolicy::Refuse,

@@ -53,4 +53,7 @@ pub enum Limited {
     /// Wants that we have not answered yet.
     #[error("unanswered wants")]
     UnansweredWants,
+    /// Rounds of questions about a later fork.
+    #[error("rounds to where a later fork parts")]
+    ForkRounds,
 }

@@ -4,10 +4,11 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use hc_merkle::{Fork, Length};
+use hc_merkle::{ByteOffset, Fork, Length, NodeIndex};
 use hc_protocol::Time;
 use hc_protocol::message::RequestId;
 
+use crate::id::DemandId;
 use crate::limits::REQUEST_IDS;
 
 /// What is remembered of a request until its answer comes.
@@ -15,6 +16,7 @@ use crate::limits::REQUEST_IDS;
 pub(crate) struct Sent {
     /// Fork it was asked on.
     pub(crate) fork: Fork,
+    pub(crate) aim: Aim,
     /// Block it asked for.
     pub(crate) block: Option<u64>,
     /// Block of another request of the same peer without which the answer ties to nothing.
@@ -25,6 +27,43 @@ pub(crate) struct Sent {
     pub(crate) at: Time,
     /// The window was full with it.
     pub(crate) filled: bool,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// Blocks, a longer tree, the manifest.
+    Log,
+    /// Where a byte lies: the hash of this leaf, and the path to the byte from who can tell.
+    Byte {
+        demand: DemandId,
+        leaf: NodeIndex,
+        bytes: Option<ByteOffset>,
+    },
+    /// The whole of a later fork.
+    Fork,
+    /// The hash of this leaf of a later fork.
+    Parting(NodeIndex),
+}
+
+impl Sent {
+    /// A request that asks neither for a block nor for a longer tree.
+    pub(crate) fn new(fork: Fork, aim: Aim, at: Time) -> Self {
+        Self {
+            fork,
+            aim,
+            block: None,
+            leans_on: None,
+            upgrade: None,
+            at,
+            filled: false,
+        }
+    }
+
+    /// It asks where the byte of this demand lies.
+    pub(crate) fn is_for(&self, id: DemandId) -> bool {
+        matches!(self.aim, Aim::Byte { demand, .. } if demand == id)
+    }
 }
 
 /// What a number stands for when an answer with it arrives.
@@ -163,12 +202,8 @@ mod tests {
 
     fn sent() -> Sent {
         Sent {
-            fork: Fork::ZERO,
             block: Some(0),
-            leans_on: None,
-            upgrade: None,
-            at: Time::ZERO,
-            filled: false,
+            ..Sent::new(Fork::ZERO, Aim::Log, Time::ZERO)
         }
     }
 

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::Bytes;
-use hc_merkle::proof::Proof;
-use hc_merkle::{BlockIndex, Length};
+use hc_merkle::proof::{Proof, Wanted};
+use hc_merkle::{BlockIndex, ByteOffset, Fork, Length};
 use hc_protocol::message::Message;
 
 use crate::config::Config;
@@ -165,6 +165,24 @@ pub enum Demand {
     /// A longer log, if a peer has one. Ends with [`Outcome::Upgraded`](crate::Outcome::Upgraded), or
     /// with [`Outcome::Unchanged`](crate::Outcome::Unchanged) once no peer can give one.
     Upgrade,
+    /// Nodes of the tree that show where a byte lies. Ends with `Available` when some are here, or with
+    /// `Upgraded` when the log is another than the caller looked at: look again, and ask again if that
+    /// is not enough yet.
+    Seek(Seek),
+}
+
+/// A byte of the log that is looked for, and where it may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seek {
+    /// Which byte, padding not counted.
+    pub bytes: ByteOffset,
+    /// Bytes at the start of each block that are not counted.
+    pub padding: u64,
+    /// The blocks that it is in one of: all those under one node of the tree. Empty where the log ends
+    /// before it; a longer one is waited for then.
+    pub blocks: Range<u64>,
+    /// Fork and length of the log that was looked at.
+    pub at: (Fork, Length),
 }
 
 /// A run of blocks to fetch.
@@ -213,11 +231,23 @@ pub enum Reply {
     Invalid,
     /// `CheckUpgrade`: whether all roots at that length are here.
     Upgradeable(bool),
-    /// `Apply`: verified, committed and published.
+    /// `Apply`: verified, committed and published. `ExamineFork`, `AdoptFork`: the same, with
+    /// what was cut.
     Applied,
-    /// `Apply`: the data is wrong, whoever asked for it.
+    /// `Apply`, `ExamineFork`, `CheckConflict`: the data is wrong, whoever asked for it.
     Rejected(Rejection),
-    /// `Apply`: can no longer be judged, because the log has moved since it was asked for: another
+    /// `ExamineFork`: the forks part among these blocks; the hash of any of their leaves tells more.
+    Wanted(Wanted),
+    /// `CheckConflict`: the log was signed twice, and is frozen. Both proofs, for all to see.
+    Conflict {
+        /// Of our log, to the same length; `None` where the nodes for it are not here.
+        ours: Option<Proof>,
+        /// As it came.
+        theirs: Proof,
+    },
+    /// `CheckConflict`: the two logs go together, or cannot be compared.
+    Consistent,
+    /// `Apply`, `ExamineFork`, `AdoptFork`: can no longer be judged, because the log has moved since it was asked for: another
     /// fork, an upgrade that starts at another length, a node to tie it to that is not here. Nobody's
     /// fault; the machine asks again.
     Stale,

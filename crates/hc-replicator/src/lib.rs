@@ -45,6 +45,7 @@
 //!   commit it as one change.
 //! - [`Input::Published`] comes after every commit, also of one's own appends, and before the
 //!   [`Reply::Applied`] of what is in it.
+//! - [`Effect::ExamineFork`] and [`Effect::CheckConflict`] come in their turn among the `Apply`.
 //! - The view keeps what [`LocalView`] promises. From its bits alone the machine tells how many nodes a
 //!   request has to ask for, so nothing is read before a request.
 //! - Values of blocks go from the driver to those who wait, on [`Outcome::Available`]: the machine
@@ -59,16 +60,20 @@
 //! new, `pace` sizes the window. What peers
 //! share is in `shared`: the view, the demands (`demand/`), the blocks under way (`flight`). After each
 //! event `machine` settles: it takes back what is not needed, tells peers where we stand, and has
-//! `schedule` find more to ask of those with room, or `hotswap` what others are slow to give.
+//! `schedule` find more to ask of those with room, or `hotswap` what others are slow to give. `fork`
+//! follows peers to later forks, `seek` asks where bytes lie, `conflict` compares logs that were signed
+//! twice.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod config;
+mod conflict;
 mod demand;
 mod error;
 mod flight;
+mod fork;
 mod hotswap;
 mod id;
 mod inflight;
@@ -84,6 +89,7 @@ mod progress;
 mod publish;
 mod rng;
 mod schedule;
+mod seek;
 mod shared;
 mod stats;
 mod timer;
@@ -92,7 +98,7 @@ mod tune;
 pub use config::{Config, PullPolicy, PushPolicy, Window};
 pub use error::{Fault, Limited, Rejection};
 pub use id::{DemandId, PeerId, Ticket};
-pub use input::{Demand, Input, Order, PeerInfo, Published, Reply, Span};
+pub use input::{Demand, Input, Order, PeerInfo, Published, Reply, Seek, Span};
 pub use local::{LocalView, ManifestState};
 pub use machine::Replicator;
 pub use output::{Effect, Hangup, Notice, Outcome, Output};

@@ -60,6 +60,24 @@ pub const COPIES: usize = 3;
 /// it.
 pub const LAST_BLOCKS: u64 = 256;
 
+/// Peers that are asked for the whole of a later fork at once.
+pub const FORK_HEADS: usize = 3;
+
+/// Rounds of questions until it is known where two forks part: a tree is not higher than that, and each
+/// round leads down by a level at least. One more is a fault of whoever answered.
+pub const FORK_ROUNDS: u32 = 64;
+
+/// Blocks that are given up for a later fork where no peer can tell whether it has them too. Where more
+/// are at stake, the fork is not followed until somebody can.
+pub const FORFEITED_BLOCKS: u64 = 64;
+
+/// Proofs of its whole log of one peer that are compared with ours in search of a conflict. Further ones
+/// are dropped.
+pub const CONFLICT_CHECKS: u32 = 16;
+
+/// How long a peer that sent bad data may take to prove that its log was signed as well as ours.
+pub const CONFLICT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Requests of others that are looked at when an idle peer could take one over.
 pub const HOTSWAPS_PER_PASS: usize = 64;
 

@@ -12,11 +12,12 @@ use hc_protocol::Time;
 use hc_protocol::message::{Cancel, Extension, Message, Sync};
 
 use crate::config::{Config, PushPolicy};
+use crate::demand::Refused;
 use crate::id::{DemandId, PeerId, Ticket};
 use crate::input::{Demand, Input, PeerInfo, Reply};
 use crate::local::LocalView;
-use crate::output::{Notice, Output};
-use crate::peer::{Applying, Peer, Task};
+use crate::output::{Hangup, Notice, Output};
+use crate::peer::{Peer, Task};
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::timer::Timer;
@@ -149,6 +150,13 @@ impl Replicator {
         if self.peers.contains_key(&id) {
             return;
         }
+        if self.shared.frozen {
+            self.shared.outputs.push_back(Output::Hangup {
+                peer: id,
+                reason: Hangup::Conflict,
+            });
+            return;
+        }
         self.had_peers = true;
         let mut peer = Peer::new(id, info, &self.shared.config);
         peer.tell(&mut self.shared);
@@ -217,6 +225,18 @@ impl Replicator {
 
     fn cancel(&mut self, id: DemandId) {
         let shared = &mut self.shared;
+        if let Some(asked) = shared.demands.seeks.who(id) {
+            let requests = self
+                .peers
+                .get(&asked)
+                .into_iter()
+                .flat_map(|peer| peer.requests.iter());
+            let found = requests
+                .filter(|(_, sent)| sent.is_for(id))
+                .map(|(request, _)| request);
+            shared.cancels.extend(found.map(|request| (asked, request)));
+            shared.timers.unset(Timer::Seek(id));
+        }
         let unwanted = shared.demands.cancel(id);
         if shared.traced.remove(&id) {
             self.peers
@@ -240,6 +260,9 @@ impl Replicator {
 
     fn complete(&mut self, ticket: Ticket, reply: Reply) {
         let shared = &mut self.shared;
+        if shared.testimonies.remove(&ticket) {
+            return self.late_testimony(reply);
+        }
         let Some(id) = shared.tickets.remove(&ticket) else {
             return;
         };
@@ -266,6 +289,10 @@ impl Replicator {
                 peer.on_upgrade_checked(shared, fork, length, can);
             }
             Some(Task::Apply(task)) => peer.on_applied(shared, &task, &reply),
+            Some(Task::Fork { fork, whole }) => {
+                peer.on_fork_examined(shared, (fork, whole), reply);
+            }
+            Some(Task::CheckConflict) => self.conflict_checked(id, reply),
             None => {}
         }
     }
@@ -292,6 +319,24 @@ impl Replicator {
                 }
                 Timer::Hotswap(id) => {
                     shared.dirty.insert(id);
+                }
+                Timer::Fork(id) => {
+                    let late = shared.forks.is_owed(id);
+                    shared.forks.pass_over(id);
+                    shared.work += 1;
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.fork_late |= late;
+                    }
+                }
+                Timer::Seek(id) => {
+                    if let Some(peer) = shared.demands.seeks.who(id) {
+                        shared.seek_on(id, peer, Refused::Hash);
+                    }
+                }
+                Timer::Doubt(id) => {
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.end_doubt(shared);
+                    }
                 }
             }
         }
@@ -344,6 +389,9 @@ impl Replicator {
         self.note_downloading();
         self.tell_peers();
         self.ask_peers();
+        if self.tidy_forks() {
+            self.ask_peers();
+        }
         self.clear();
         self.note_downloading();
         self.tell_peers();
@@ -361,14 +409,9 @@ impl Replicator {
                 };
                 if let Some(sent) = peer.requests.cancel(request) {
                     shared.under_way -= 1;
-                    if sent.upgrade.is_some() {
-                        peer.end_upgrade(shared);
-                    }
                     peer.has_room(shared);
                     shared.send(peer, Cancel { id: request });
-                    if let Some(index) = sent.block {
-                        peer.will_not_give(shared, index);
-                    }
+                    peer.give_up(shared, &sent);
                 }
             }
             let hangups = core::mem::take(&mut self.shared.hangups);
@@ -392,20 +435,15 @@ impl Replicator {
         };
         let shared = &mut self.shared;
         shared.under_way -= peer.requests.open() + peer.applying;
-        for index in peer.requests.iter().filter_map(|(_, sent)| sent.block) {
-            shared.release(index, id);
+        for (_, sent) in peer.requests.iter() {
+            shared.lost(id, sent);
         }
         peer.coming
             .held()
             .for_each(|index| shared.release(index, id));
         for (ticket, task) in &peer.tasks {
             shared.tickets.remove(ticket);
-            if let Task::Apply(Applying {
-                block: Some(index), ..
-            }) = task
-            {
-                shared.release(*index, id);
-            }
+            shared.lost_task(id, *ticket, task);
         }
         if shared.upgrading == Some(id) {
             shared.upgrading = None;
@@ -415,6 +453,9 @@ impl Replicator {
         shared.manifest_from = shared.manifest_from.filter(|from| *from != id);
         shared.timers.unset(Timer::Refuse(id));
         shared.timers.unset(Timer::Hotswap(id));
+        shared.timers.unset(Timer::Fork(id));
+        shared.timers.unset(Timer::Doubt(id));
+        shared.forks.pass_over(id);
         shared.dirty.remove(&id);
         shared.sync_due.remove(&id);
         true
@@ -481,6 +522,7 @@ impl Replicator {
         let shared = &mut self.shared;
         let waits = !shared.demands.wants_upgrade()
             || shared.upgrading.is_some()
+            || shared.forks.is_busy()
             || (!self.expected.is_empty() && self.peers.len() < ENOUGH_PEERS)
             || (self.finding && !self.had_peers)
             || self.peers.values().any(|peer| peer.may_upgrade_us(shared));

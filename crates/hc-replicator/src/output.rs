@@ -32,7 +32,7 @@ pub enum Output {
         reason: Hangup,
     },
     /// Do this, and come back with [`Input::Completed`](crate::Input::Completed). Void once the peer
-    /// is closed.
+    /// is closed, but for [`Effect::CheckConflict`]: who sees a conflict says so and goes.
     Run {
         /// Name to come back with.
         ticket: Ticket,
@@ -64,6 +64,8 @@ pub enum Hangup {
     Idle,
     /// The remote broke the rules.
     Fault(Fault),
+    /// The log was signed twice: nobody is served it any more.
+    Conflict,
 }
 
 /// Work that needs the store or the tree.
@@ -95,13 +97,35 @@ pub enum Effect {
         /// What it sent.
         data: Proof,
     },
+    /// Verify what a peer sent of a later fork: all of it, or hashes of leaves that were wanted. Where
+    /// that shows where the forks part, cut the log there, take over the later one, and publish, all in
+    /// one change. Takes `Wanted`, `Applied`, `Rejected`, `Stale` or `Failed`.
+    ///
+    /// The driver keeps what was sent so far of the latest fork that it examined a proof of, until the
+    /// log changes.
+    ExamineFork {
+        /// What it sent.
+        data: Proof,
+    },
+    /// Take over the fork that was examined last as far as it is known by now: cut the log before the
+    /// first of the blocks among which the forks part. Takes `Applied`, `Stale` or `Failed`.
+    AdoptFork {
+        /// The fork.
+        fork: Fork,
+    },
+    /// A peer proved a whole log of our fork, no longer than ours: compare it with ours, and freeze the
+    /// log where the two do not go together. Takes `Conflict`, `Consistent`, `Rejected` or `Failed`.
+    CheckConflict {
+        /// What it sent.
+        data: Proof,
+    },
 }
 
 /// How a demand ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The block, or all blocks, are in the last published view.
+    /// The block, or all blocks, are in the last published view; or nodes that a seek lacked.
     Available,
     /// The log is longer, or on another fork, than when it was asked.
     Upgraded,
@@ -142,7 +166,7 @@ pub enum Notice {
         /// Number of blocks.
         length: Length,
     },
-    /// A peer is on a higher fork. It is not followed, as there are blocks of ours already.
+    /// A peer is on a higher fork, and is not followed there: [`Config`](crate::Config) says so.
     HigherFork {
         /// Who.
         peer: PeerId,

@@ -8,6 +8,7 @@ use crate::input::Published;
 use crate::local::LocalView;
 use crate::machine::Replicator;
 use crate::peer::Peer;
+use crate::peer::want::Cause;
 use crate::shared::Shared;
 
 impl Replicator {
@@ -41,7 +42,12 @@ impl Replicator {
                 .for_each(|peer| peer.coming.lean_no_more());
         }
         if moved {
-            shared.demands.upgraded(&shared.view, &mut ended);
+            let cut = before.fork != shared.view.fork || change.truncated.is_some();
+            shared.demands.upgraded(&shared.view, cut, &mut ended);
+            shared.forks.restart();
+            self.peers
+                .values_mut()
+                .for_each(|peer| peer.want_no_more(Cause::Fork));
             shared.work += 1;
             self.peers
                 .values_mut()

@@ -6,23 +6,25 @@
 
 use hc_merkle::proof::{BlockRequest, Request as Wanted, UpgradeRequest};
 use hc_merkle::{BlockIndex, Length};
-use hc_protocol::message::Request;
+use hc_protocol::message::{Request, RequestId};
 
 use crate::config::PullPolicy;
 use crate::demand::Order;
 use crate::id::DemandId;
-use crate::inflight::Sent;
+use crate::inflight::{Aim, Sent};
 use crate::limits::{RANGES_PER_PASS, RUN, WANTS_PER_PASS};
 use crate::local::ManifestState;
 use crate::path;
 use crate::peer::Peer;
+use crate::peer::want::Cause;
 use crate::shared::{Shared, Tie};
 use crate::timer::Timer;
+use crate::{fork, seek};
 
 /// What somebody waits for.
-const URGENT: u64 = 1;
+pub(crate) const URGENT: u64 = 1;
 /// Everything else.
-const NORMAL: u64 = 0;
+pub(crate) const NORMAL: u64 = 0;
 
 /// Blocks that a search passes over in one step.
 const PASSED_AT_ONCE: u64 = 64;
@@ -39,6 +41,9 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
     if !asked || free == 0 {
         return false;
     }
+    if pull == PullPolicy::All {
+        fork::ask(shared, peer);
+    }
     if !is_anything_wanted(shared, peer) || peer.exhausted == Some((shared.work, peer.news)) {
         return true;
     }
@@ -51,6 +56,9 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
         free -= 1;
     }
     if pull == PullPolicy::All {
+        while free > 0 && seek::request(shared, peer) {
+            free -= 1;
+        }
         free = fill_with_ranges(shared, peer, free);
     }
     if free > 0 {
@@ -96,9 +104,7 @@ fn wants_manifest_alone(shared: &Shared, peer: &Peer) -> bool {
 }
 
 fn should_upgrade(shared: &Shared, peer: &Peer) -> bool {
-    (shared.config.eager_upgrade || shared.demands.wants_upgrade())
-        && shared.upgrading.is_none()
-        && peer.can_upgrade_us(shared)
+    shared.wants_longer() && shared.upgrading.is_none() && peer.can_upgrade_us(shared)
 }
 
 fn request_waiting(shared: &mut Shared, peer: &mut Peer) -> bool {
@@ -171,7 +177,7 @@ fn last_block(shared: &Shared, peer: &Peer) -> Option<(u64, u64)> {
 }
 
 /// Asks for a block that our tree spans, and for a longer tree if that can ride along.
-fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, priority: u64) {
+pub(crate) fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, priority: u64) {
     let upgrade = should_upgrade(shared, peer)
         .then(|| upgrade_request(shared, peer))
         .flatten();
@@ -252,17 +258,21 @@ fn request(
         && peer.remote.is_some_and(|remote| remote.has_manifest);
     let index = block.map(|block| block.request.index.get());
     let sent = Sent {
-        fork,
         block: index,
         leans_on: block.and_then(|block| block.leans_on),
         upgrade: upgrade.map(|upgrade| upgrade.start),
-        at: shared.now,
-        filled: peer.free_window(&shared.config.window) == 1,
+        ..Sent::new(fork, Aim::Log, shared.now)
     };
-    let Some(id) = peer.requests.add(sent) else {
+    let want = Wanted {
+        block: block.map(|block| block.request),
+        upgrade,
+        manifest,
+        hash: None,
+        seek: None,
+    };
+    let Some(id) = post(shared, peer, sent, want, priority) else {
         return;
     };
-    shared.under_way += 1;
     if let Some(index) = index {
         shared.flights.add(index, peer.id, id, shared.now);
         peer.coming.asked(index);
@@ -274,13 +284,20 @@ fn request(
         let late = shared.now.after(shared.config.upgrade_patience);
         shared.timers.set(Timer::Upgrade, late);
     }
-    let want = Wanted {
-        block: block.map(|block| block.request),
-        upgrade,
-        manifest,
-        hash: None,
-        seek: None,
-    };
+}
+
+/// Sends a request, and gives it its number; `None` where there is none left.
+pub(crate) fn post(
+    shared: &mut Shared,
+    peer: &mut Peer,
+    sent: Sent,
+    want: Wanted,
+    priority: u64,
+) -> Option<RequestId> {
+    let filled = peer.free_window(&shared.config.window) == 1;
+    let id = peer.requests.add(Sent { filled, ..sent })?;
+    shared.under_way += 1;
+    let fork = sent.fork;
     shared.send(
         peer,
         Request {
@@ -290,6 +307,7 @@ fn request(
             priority,
         },
     );
+    Some(id)
 }
 
 /// Asks to be told of windows in which something is wanted that the peer has not said it has.
@@ -308,7 +326,7 @@ fn want(shared: &mut Shared, peer: &mut Peer) {
         let Some(demand) = shared.demands.waiter(index) else {
             continue;
         };
-        asked += usize::from(peer.want(shared, index, demand));
+        asked += usize::from(peer.want(shared, index, Cause::Demand(demand)));
         if asked >= WANTS_PER_PASS {
             return;
         }
@@ -325,12 +343,42 @@ fn want(shared: &mut Shared, peer: &mut Peer) {
             .and_then(|range| range.first_wanted(&shared.taken, at, end))
         {
             at = next_window(index);
-            asked += usize::from(peer.want(shared, index, id));
+            asked += usize::from(peer.want(shared, index, Cause::Demand(id)));
             if asked >= WANTS_PER_PASS {
                 return;
             }
         }
     }
+    for id in shared.demands.seeks.waiting() {
+        let Some(seek) = shared.demands.seeks.get(id) else {
+            continue;
+        };
+        want_windows(shared, peer, seek.within(end), Cause::Demand(id));
+    }
+}
+
+/// Asks to be told of the windows of a range of blocks, where the peer has not said that it has any.
+/// Says whether there was anything to ask.
+pub(crate) fn want_windows(
+    shared: &mut Shared,
+    peer: &mut Peer,
+    blocks: core::ops::Range<u64>,
+    cause: Cause,
+) -> bool {
+    let known = peer.blocks.first_set(blocks.start);
+    if known.is_some_and(|index| index < blocks.end) {
+        return false;
+    }
+    let mut asked = 0;
+    let mut at = blocks.start;
+    for _ in 0..hc_bitfield::limits::MAX_WANTS {
+        if at >= blocks.end || asked >= WANTS_PER_PASS {
+            break;
+        }
+        asked += usize::from(peer.want(shared, at, cause));
+        at = next_window(at);
+    }
+    asked > 0
 }
 
 fn next_window(index: u64) -> u64 {

@@ -10,15 +10,17 @@ use hc_protocol::Time;
 use hc_protocol::message::{Message, RequestId};
 
 use crate::config::{Config, PullPolicy};
-use crate::demand::{Demands, Ended};
+use crate::demand::{Demands, Ended, Refused};
 use crate::flight::Flights;
+use crate::fork::Forks;
 use crate::id::{DemandId, PeerId, Ticket};
+use crate::inflight::{Aim, Sent};
 use crate::local::{LocalView, ManifestState};
 use crate::output::{Effect, Hangup, Notice, Output};
 use crate::peer::{Peer, Task};
 use crate::rng::Rng;
 use crate::stats::Stats;
-use crate::timer::Timers;
+use crate::timer::{Timer, Timers};
 
 /// What the proof of a block may end at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,10 @@ pub(crate) struct Shared {
     pub(crate) upgrading: Option<PeerId>,
     /// Whom the manifest alone was asked of.
     pub(crate) manifest_from: Option<PeerId>,
+    /// What is under way to follow a later fork.
+    pub(crate) forks: Forks,
+    /// The log was signed twice; nobody is spoken to any more.
+    pub(crate) frozen: bool,
     /// Blocks whose proof could not be tied to the tree, and to what the next one has to be.
     pub(crate) untied: BTreeMap<u64, Tie>,
     /// Requests under way to all peers.
@@ -67,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) cancels: Vec<(PeerId, RequestId)>,
     pub(crate) hangups: Vec<(PeerId, Hangup)>,
     pub(crate) tickets: BTreeMap<Ticket, PeerId>,
+    /// What peers that are gone have said of a conflict: it counts all the same.
+    pub(crate) testimonies: BTreeSet<Ticket>,
     next_ticket: u64,
     pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
@@ -85,6 +93,8 @@ impl Shared {
             flights: Flights::default(),
             upgrading: None,
             manifest_from: None,
+            forks: Forks::default(),
+            frozen: false,
             untied: BTreeMap::new(),
             under_way: 0,
             interested: false,
@@ -98,6 +108,7 @@ impl Shared {
             cancels: Vec::new(),
             hangups: Vec::new(),
             tickets: BTreeMap::new(),
+            testimonies: BTreeSet::new(),
             next_ticket: 0,
             timers: Timers::default(),
             outputs: VecDeque::new(),
@@ -108,6 +119,11 @@ impl Shared {
     /// We take blocks, or wait for some.
     pub(crate) fn downloading(&self) -> bool {
         (self.active && self.config.pull != PullPolicy::Nothing) || self.under_way > 0
+    }
+
+    /// A longer log, or one on a later fork, is of interest.
+    pub(crate) fn wants_longer(&self) -> bool {
+        self.config.eager_upgrade || self.demands.wants_upgrade()
     }
 
     /// Peers can ask us for the manifest.
@@ -158,6 +174,42 @@ impl Shared {
         if !self.flights.contains(index) {
             self.landed(index);
         }
+    }
+
+    /// A peer that is gone will not answer a request.
+    pub(crate) fn lost(&mut self, peer: PeerId, sent: &Sent) {
+        if let Some(index) = sent.block {
+            self.release(index, peer);
+        }
+        if let Aim::Byte { demand, .. } = sent.aim {
+            self.seek_on(demand, peer, Refused::Hash);
+        }
+    }
+
+    /// Nothing comes of what a peer that is gone had sent.
+    pub(crate) fn lost_task(&mut self, peer: PeerId, ticket: Ticket, task: &Task) {
+        match task {
+            Task::Apply(applying) => {
+                if let Some(index) = applying.block {
+                    self.release(index, peer);
+                }
+                if let Some((demand, _)) = applying.seek {
+                    self.seek_on(demand, peer, Refused::Hash);
+                }
+            }
+            Task::Fork { .. } => self.forks.not_examined(),
+            Task::CheckConflict => {
+                self.testimonies.insert(ticket);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody else is to say where a byte lies.
+    pub(crate) fn seek_on(&mut self, demand: DemandId, peer: PeerId, refused: Refused) {
+        self.demands.seeks.refuse(demand, peer, refused);
+        self.timers.unset(Timer::Seek(demand));
+        self.work += 1;
     }
 
     /// Blocks are not here any more.

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use hc_protocol::Time;
 
-use crate::id::PeerId;
+use crate::id::{DemandId, PeerId};
 
 /// Something that waits for its time. Each is set once at most; setting it again moves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,12 @@ pub(crate) enum Timer {
     Refuse(PeerId),
     /// Requests of others have become old enough for this idle peer to take them over.
     Hotswap(PeerId),
+    /// This peer has had long enough to say something of a later fork.
+    Fork(PeerId),
+    /// Whoever was asked where this byte is has had long enough to say.
+    Seek(DemandId),
+    /// This peer has had long enough to prove that its log was signed as well as ours.
+    Doubt(PeerId),
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +50,10 @@ impl Timers {
         if let Some(at) = self.when.remove(&timer) {
             self.order.remove(&(at, timer));
         }
+    }
+
+    pub(crate) fn is_unset(&self, timer: Timer) -> bool {
+        !self.when.contains_key(&timer)
     }
 
     /// The next time at which something is due.

@@ -1,6 +1,7 @@
 //! What our side asked for. Owns the demands and who waits for them; knows nothing of peers.
 
 mod range;
+mod seek;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -16,6 +17,7 @@ use crate::local::LocalView;
 use crate::output::Outcome;
 
 pub(crate) use range::{Order, RangeDemand};
+pub(crate) use seek::{Refused, Seeks};
 
 /// A demand that has ended.
 pub(crate) type Ended = (DemandId, Outcome);
@@ -34,6 +36,7 @@ pub(crate) struct Demands {
     lacking: BTreeSet<(u64, DemandId)>,
     /// Fork and length when it was asked.
     upgrades: BTreeMap<DemandId, (Fork, Length)>,
+    pub(crate) seeks: Seeks,
     /// Ranges without an end.
     following: usize,
     /// The range that was last looked at first.
@@ -45,6 +48,7 @@ enum Kind {
     Block(u64),
     Range,
     Upgrade,
+    Seek,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +98,12 @@ impl Demands {
                 self.upgrades.insert(id, (view.fork, view.length));
                 Kind::Upgrade
             }
+            Demand::Seek(seek) => {
+                if let Some(ended) = self.seeks.add(id, seek, view) {
+                    return Some(ended);
+                }
+                Kind::Seek
+            }
         };
         self.kinds.insert(id, kind);
         None
@@ -139,7 +149,17 @@ impl Demands {
                 self.upgrades.remove(&id);
                 None
             }
+            Kind::Seek => {
+                self.seeks.remove(id);
+                None
+            }
         }
+    }
+
+    /// Ends a seek; says whether it was there.
+    pub(crate) fn end_seek(&mut self, id: DemandId) -> bool {
+        self.kinds.remove(&id);
+        self.seeks.remove(id).is_some()
     }
 
     fn remove_range(&mut self, id: DemandId) -> Option<RangeDemand> {
@@ -171,6 +191,15 @@ impl Demands {
             .collect();
         for id in touched {
             self.advance(id, view, ended);
+        }
+        let from = ended.len();
+        self.seeks.gained(&gained, ended);
+        self.forget(from, ended);
+    }
+
+    fn forget(&mut self, from: usize, ended: &[Ended]) {
+        for (id, _) in ended.iter().skip(from) {
+            self.kinds.remove(id);
         }
     }
 
@@ -228,8 +257,12 @@ impl Demands {
         }
     }
 
-    /// Ends the upgrades that the log as it is now satisfies.
-    pub(crate) fn upgraded(&mut self, view: &LocalView, ended: &mut Vec<Ended>) {
+    /// Ends the upgrades that the log as it is now satisfies, and seeks that may find more in it. `cut`:
+    /// part of what it was is no more.
+    pub(crate) fn upgraded(&mut self, view: &LocalView, cut: bool, ended: &mut Vec<Ended>) {
+        let from = ended.len();
+        self.seeks.moved((view.fork, view.length), cut, ended);
+        self.forget(from, ended);
         let kinds = &mut self.kinds;
         self.upgrades.retain(|id, asked| {
             let same = *asked == (view.fork, view.length);
@@ -278,6 +311,11 @@ impl Demands {
         }
     }
 
+    /// Whether somebody waits for one of these blocks.
+    pub(crate) fn waits_within(&self, blocks: Span<u64>) -> bool {
+        self.blocks.range(blocks).next().is_some()
+    }
+
     /// One of those who wait for a block.
     pub(crate) fn waiter(&self, index: u64) -> Option<DemandId> {
         self.blocks.get(&index)?.first().map(|waiter| waiter.id)
@@ -285,11 +323,11 @@ impl Demands {
 
     /// Nothing is left to ask anybody for but a longer tree.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.ranges.is_empty() && self.waiting.is_empty()
+        self.ranges.is_empty() && self.waiting.is_empty() && self.seeks.is_quiet()
     }
 
     pub(crate) fn wants_upgrade(&self) -> bool {
-        !self.upgrades.is_empty()
+        !self.upgrades.is_empty() || self.seeks.is_any_past()
     }
 
     /// Whether there is a range that follows the log as it grows.

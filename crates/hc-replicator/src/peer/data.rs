@@ -6,11 +6,11 @@ use hc_merkle::proof::Proof;
 use hc_protocol::message::{Data, NoData, NoDataReason};
 
 use crate::error::Fault;
-use crate::inflight::{Answered, Sent};
+use crate::inflight::{Aim, Answered, Sent};
 use crate::input::Reply;
 use crate::limits::REFUSALS;
 use crate::output::{Hangup, Notice};
-use crate::peer::push::{UNASKED, is_plain};
+use crate::peer::push::UNASKED;
 use crate::peer::{Applying, Peer};
 use crate::shared::{Shared, Tie};
 
@@ -18,7 +18,9 @@ impl Peer {
     pub(crate) fn on_data(&mut self, shared: &mut Shared, data: Data) {
         let Data { id, proof } = data;
         if id == UNASKED {
-            self.on_push(shared, proof);
+            if let Some(proof) = self.testimony(shared, proof) {
+                self.on_push(shared, proof);
+            }
             return;
         }
         let sent = match self.requests.answer(id) {
@@ -35,10 +37,18 @@ impl Peer {
             self.fault(shared, Fault::Unsolicited);
             return;
         }
+        if matches!(sent.aim, Aim::Fork | Aim::Parting(_)) {
+            self.on_fork_data(shared, &sent, proof);
+            return;
+        }
         let view = &shared.view;
         let adopts = sent.fork > view.fork && view.length == Length::ZERO;
         if proof.fork != sent.fork || (sent.fork != view.fork && !adopts) {
             self.give_up(shared, &sent);
+            return;
+        }
+        if matches!(sent.aim, Aim::Byte { .. }) {
+            self.on_sought(shared, &sent, proof);
             return;
         }
         if proof.upgrade.is_none() && sent.upgrade.is_some() {
@@ -70,6 +80,7 @@ impl Peer {
             asked: true,
             leans_on: sent.leans_on,
             upgrade: proof.upgrade.is_some(),
+            seek: None,
             elapsed: Some(shared.now.since(sent.at)),
         };
         self.applying += 1;
@@ -82,10 +93,14 @@ impl Peer {
             Answered::Open(sent) => sent,
             Answered::Cancelled => return self.has_room(shared),
             // also what is said to a check for conflicts, whose number is 0
+            Answered::Unknown if refusal.id.0 == 0 => return self.end_doubt(shared),
             Answered::Unknown => return,
         };
         self.returned(shared, &sent);
-        let count = if refusal.reason == NoDataReason::Invalid {
+        let count = if matches!(sent.aim, Aim::Byte { .. }) {
+            // a part of a log seldom has the path to a byte: that says nothing against its peer
+            0
+        } else if refusal.reason == NoDataReason::Invalid {
             shared.stats.refused_as_invalid += 1;
             self.stats.refused_as_invalid += 1;
             self.stats.refused_as_invalid
@@ -101,6 +116,10 @@ impl Peer {
         match sent.block {
             Some(index) => self.refused_block(shared, index),
             None => self.dawdled |= sent.upgrade.is_some(),
+        }
+        if matches!(sent.aim, Aim::Fork | Aim::Parting(_)) {
+            self.refused_fork(shared, &sent);
+            return;
         }
         self.give_up(shared, &sent);
     }
@@ -122,7 +141,7 @@ impl Peer {
                 shared.stats.invalid_data += 1;
                 self.stats.invalid_data += 1;
                 if task.asked {
-                    self.fault(shared, Fault::BadData(*rejection));
+                    self.doubt(shared, *rejection);
                 }
             }
             Reply::Stale => self.untied(shared, task),
@@ -133,6 +152,11 @@ impl Peer {
         }
         if let Some(index) = task.block {
             shared.release(index, self.id);
+        }
+        match task.seek {
+            Some((demand, _)) if *reply == Reply::Applied => self.found(shared, demand),
+            Some((demand, byte)) => self.did_not_find(shared, demand, byte),
+            None => {}
         }
     }
 
@@ -196,6 +220,13 @@ impl Peer {
             shared.release(index, self.id);
             self.will_not_give(shared, index);
         }
+        match sent.aim {
+            Aim::Byte { demand, bytes, .. } => {
+                self.did_not_find(shared, demand, bytes.is_some());
+            }
+            Aim::Fork | Aim::Parting(_) => self.fork_answered(shared, sent.aim),
+            Aim::Log => {}
+        }
     }
 
     /// The peer does not give us a longer log just now.
@@ -231,6 +262,13 @@ fn is_asked_for(sent: &Sent, proof: &Proof) -> bool {
         .block
         .as_ref()
         .is_none_or(|block| sent.block == Some(block.index.get()))
-        && (proof.upgrade.is_none() || sent.upgrade.is_some())
-        && is_plain(proof)
+        && (proof.upgrade.is_none() || sent.upgrade.is_some() || sent.aim == Aim::Fork)
+        && match (sent.aim, &proof.hash, &proof.seek) {
+            (Aim::Byte { leaf, bytes, .. }, hash, seek) => {
+                hash.as_ref().is_none_or(|hash| hash.index == leaf)
+                    && seek.as_ref().is_none_or(|seek| bytes == Some(seek.bytes))
+            }
+            (Aim::Parting(leaf), Some(hash), None) => hash.index == leaf,
+            (_, hash, seek) => hash.is_none() && seek.is_none(),
+        }
 }

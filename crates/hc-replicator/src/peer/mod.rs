@@ -6,7 +6,7 @@ mod data;
 pub(crate) mod have;
 mod lean;
 mod pace;
-mod push;
+pub(crate) mod push;
 pub(crate) mod serve;
 pub(crate) mod sync;
 pub(crate) mod want;
@@ -20,6 +20,7 @@ use hc_merkle::{Fork, Length};
 use hc_protocol::message::{RequestId, Sync};
 
 use crate::config::{Config, Window};
+use crate::conflict::Honesty;
 use crate::id::{DemandId, PeerId, Ticket};
 use crate::inflight::Requests;
 use crate::input::PeerInfo;
@@ -33,7 +34,7 @@ use lean::Coming;
 use pace::Pace;
 use push::Pushing;
 use serve::Serving;
-use want::Asking;
+use want::{Asking, Cause};
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -57,9 +58,9 @@ pub(crate) struct Peer {
     pub(crate) news: u64,
     /// Our work and its news when nothing was found to ask it for.
     pub(crate) exhausted: Option<(u64, u64)>,
-    pub(crate) wants: LocalWants<DemandId>,
-    /// Windows wanted for a demand.
-    pub(crate) wanted_for: BTreeMap<DemandId, BTreeSet<u64>>,
+    pub(crate) wants: LocalWants<Cause>,
+    /// Windows, by what they are wanted for.
+    pub(crate) wanted_for: BTreeMap<Cause, BTreeSet<u64>>,
     pub(crate) asking: Asking,
     pub(crate) serving: Serving,
     pub(crate) pushing: Pushing,
@@ -80,6 +81,13 @@ pub(crate) struct Peer {
     pub(crate) shunned: bool,
     /// It let an upgrade take too long.
     pub(crate) dawdled: bool,
+    /// It was asked about its later fork, and says nothing.
+    pub(crate) fork_late: bool,
+    /// Going by what it said it has, it can tell no more of its later fork.
+    pub(crate) fork_dry: bool,
+    /// The later fork, and the length of it, that it would not prove.
+    pub(crate) fork_refused: Option<(Fork, Length)>,
+    pub(crate) honesty: Honesty,
     pub(crate) extension_sent: String,
     pub(crate) extension_received: String,
     pub(crate) stats: Stats,
@@ -109,6 +117,12 @@ pub(crate) enum Task {
         length: Length,
     },
     Apply(Applying),
+    /// What it sent of a later fork: the whole of it, or hashes.
+    Fork {
+        fork: Fork,
+        whole: bool,
+    },
+    CheckConflict,
 }
 
 /// What to remember of data while it is being checked.
@@ -121,6 +135,8 @@ pub(crate) struct Applying {
     /// Block of another answer without which this one ties to nothing.
     pub(crate) leans_on: Option<u64>,
     pub(crate) upgrade: bool,
+    /// Who looks for a byte by it, and whether more than a hash was asked for.
+    pub(crate) seek: Option<(DemandId, bool)>,
     /// Time between request and answer.
     pub(crate) elapsed: Option<Duration>,
 }
@@ -155,6 +171,10 @@ impl Peer {
             room: true,
             shunned: false,
             dawdled: false,
+            fork_late: false,
+            fork_dry: false,
+            fork_refused: None,
+            honesty: Honesty::default(),
             extension_sent: String::new(),
             extension_received: String::new(),
             stats: Stats::default(),
@@ -241,6 +261,7 @@ impl Peer {
     /// Something new is known of it.
     pub(crate) fn has_news(&mut self, shared: &mut Shared) {
         self.news += 1;
+        self.fork_dry = false;
         shared.dirty.insert(self.id);
     }
 }

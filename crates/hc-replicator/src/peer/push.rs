@@ -19,7 +19,7 @@ use crate::output::{Effect, Notice};
 use crate::peer::{Applying, Peer, Task};
 use crate::shared::Shared;
 
-/// Number of what was not asked for.
+/// Number of what was not asked for: pushes, and proofs of a conflict with the question for them.
 pub(crate) const UNASKED: RequestId = RequestId(0);
 
 /// What one peer pushed and what was pushed to it.
@@ -197,6 +197,7 @@ impl Peer {
             asked: false,
             leans_on: None,
             upgrade: proof.upgrade.is_some(),
+            seek: None,
             elapsed: None,
         };
         self.pushing.checking += 1;

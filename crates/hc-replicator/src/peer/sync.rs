@@ -22,7 +22,8 @@ impl Peer {
             before.is_none_or(|before| (before.fork, before.length) != (sync.fork, sync.length));
         if moved {
             self.dawdled = false;
-            if sync.fork > shared.view.fork && !self.is_adoptable(shared) {
+            let followed = self.is_adoptable(shared) || self.offers_fork(shared);
+            if sync.fork > shared.view.fork && !followed {
                 let (fork, length) = (sync.fork, sync.length);
                 shared.notify(Notice::HigherFork {
                     peer: self.id,
@@ -167,7 +168,7 @@ impl Peer {
         let Some(remote) = &self.remote else {
             return true;
         };
-        if self.is_adoptable(shared) {
+        if self.is_adoptable(shared) || (self.offers_fork(shared) && !self.fork_dry) {
             return true;
         }
         remote.uploading

@@ -14,6 +14,14 @@ use crate::output::Hangup;
 use crate::peer::Peer;
 use crate::shared::Shared;
 
+/// What our side wants a window for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cause {
+    Demand(DemandId),
+    /// To find where a later fork parts from ours.
+    Fork,
+}
+
 /// What the remote wants to be told.
 #[derive(Debug, Default)]
 pub(crate) struct Asking {
@@ -25,15 +33,17 @@ pub(crate) struct Asking {
 }
 
 impl Peer {
-    /// Wants the window around a block, on behalf of a demand. Says whether that asked for anything.
-    pub(crate) fn want(&mut self, shared: &mut Shared, index: u64, demand: DemandId) -> bool {
+    /// Wants the window around a block. Says whether that asked for anything.
+    pub(crate) fn want(&mut self, shared: &mut Shared, index: u64, cause: Cause) -> bool {
         let window = index / hc_bitfield::limits::SEGMENT_BITS;
-        let windows = self.wanted_for.entry(demand).or_default();
+        let windows = self.wanted_for.entry(cause).or_default();
         if !windows.insert(window) {
             return false;
         }
-        shared.traced.insert(demand);
-        match self.wants.add(index, demand) {
+        if let Cause::Demand(demand) = cause {
+            shared.traced.insert(demand);
+        }
+        match self.wants.add(index, cause) {
             Ask::Send { want, unwant } => {
                 if let Some(unwant) = unwant {
                     shared.send(self, Message::Unwant(message(unwant)));
@@ -49,12 +59,17 @@ impl Peer {
         }
     }
 
-    /// A demand is no more: what was wanted for it alone may be given up when room is needed.
+    /// A demand is no more.
     pub(crate) fn forget_demand(&mut self, demand: DemandId) {
         self.runs.remove(&demand);
-        for window in self.wanted_for.remove(&demand).unwrap_or_default() {
+        self.want_no_more(Cause::Demand(demand));
+    }
+
+    /// What was wanted for this alone may be given up when room is needed.
+    pub(crate) fn want_no_more(&mut self, cause: Cause) {
+        for window in self.wanted_for.remove(&cause).unwrap_or_default() {
             self.wants
-                .remove(window * hc_bitfield::limits::SEGMENT_BITS, &demand);
+                .remove(window * hc_bitfield::limits::SEGMENT_BITS, &cause);
         }
     }
 

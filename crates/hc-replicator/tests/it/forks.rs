@@ -1,13 +1,19 @@
-//! Logs that are cut. A later fork is taken over by who has no block yet; others do not follow it yet,
-//! and nothing may break for it.
+//! Logs that are cut, and readers that follow them to the later fork.
 
-use hc_merkle::Fork;
-use hc_protocol::message::{Message, NoData, NoDataReason, Range, Sync};
-use hc_replicator::{Demand, Notice, Outcome};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hc_merkle::proof::{HashProof, Proof, UpgradeProof, Wanted};
+use hc_merkle::{Fork, Length, NodeIndex};
+use hc_protocol::message::{Data, Message, NoData, NoDataReason, Range, Request, RequestId, Sync};
+use hc_replicator::limits::{FORK_HEADS, FORK_ROUNDS};
+use hc_replicator::{
+    Config, Demand, Fault, Hangup, Limited, Notice, Outcome, PeerId, Rejection, Reply,
+};
 
 use crate::download::{span, writer_and_reader};
 use crate::log::{Log, index};
-use crate::script::{PEER, Script, requests, resolved, sync};
+use crate::script::{PEER, Script, effects, hangup, requests, resolved, sent, sync};
 use crate::world::World;
 
 #[test]
@@ -38,8 +44,16 @@ fn a_cut_log_says_so_and_ends_what_waited_for_the_cut_part() {
 }
 
 #[test]
-fn a_longer_fork_is_reported_and_left_alone() {
-    let mut world = writer_and_reader(10);
+fn who_does_not_follow_forks_is_told_of_them_and_left_alone() {
+    let mut writer = Log::writer(1);
+    writer.append(10);
+    let reader = writer.reader();
+    let config = |seed| {
+        let mut config = Config::new(seed);
+        config.follow_forks = false;
+        config
+    };
+    let mut world = World::with(vec![writer, reader], config);
     world.connect(0, 1);
     world.demand(1, span(0, 10));
     world.run();
@@ -54,6 +68,402 @@ fn a_longer_fork_is_reported_and_left_alone() {
     assert!(world.links[0].up);
     let seen = |notice: &Notice| matches!(notice, Notice::HigherFork { .. });
     assert!(world.nodes[1].notices.iter().any(seen));
+}
+
+/// Requests for hashes that a node sent.
+fn hashes(world: &World, node: usize) -> usize {
+    world.count(
+        node,
+        |message| matches!(message, Message::Request(request) if request.want.hash.is_some()),
+    )
+}
+
+fn is_same(world: &World, a: usize, b: usize) -> bool {
+    let (a, b) = (&world.nodes[a].log, &world.nodes[b].log);
+    a.head == b.head && a.blocks == b.blocks
+}
+
+#[test]
+fn a_reader_follows_its_writer_to_a_later_fork_and_keeps_what_they_share() {
+    let mut world = writer_and_reader(50);
+    world.connect(0, 1);
+    world.demand(1, span(0, 50));
+    world.run();
+    world.change(0, |log| log.truncate(30));
+    world.change(0, |log| log.append(50));
+    world.run_for(Duration::from_millis(2));
+    let update = world.demand(1, Demand::Upgrade);
+    let all = world.demand(1, span(0, 80));
+    world.run();
+    assert_eq!(world.outcome(1, update), Some(Outcome::Upgraded));
+    assert_eq!(world.outcome(1, all), Some(Outcome::Available));
+    assert!(is_same(&world, 0, 1));
+    // what is shared was not fetched again
+    assert!(world.nodes[1].log.stored.values().all(|times| *times == 1));
+    assert_eq!(world.nodes[0].machine.stats().blocks_uploaded, 50 + 50);
+    assert_eq!(world.nodes[1].hangups, []);
+    assert_eq!(world.nodes[1].stale, 0);
+    // and the new fork is followed as it grows
+    world.change(0, |log| log.append(1));
+    world.run();
+    assert_eq!(world.nodes[1].log.length(), 81);
+}
+
+#[test]
+fn what_waits_for_a_block_that_was_cut_fails_and_what_waits_for_a_later_one_does_not() {
+    let mut world = writer_and_reader(20);
+    let link = world.connect(0, 1);
+    let held = (0..12).filter(|at| *at != 3).map(index).collect();
+    world.demand(1, Demand::Blocks(held));
+    world.run();
+    world.cut(link);
+    let cut = world.demand(1, Demand::Block(index(15)));
+    let later = world.demand(1, Demand::Block(index(25)));
+    let kept = world.demand(1, Demand::Block(index(3)));
+    world.run();
+    world.change(0, |log| log.truncate(12));
+    world.change(0, |log| log.append(3));
+    world.connect(0, 1);
+    world.run();
+    assert_eq!(world.outcome(1, cut), Some(Outcome::Gone));
+    assert_eq!(world.outcome(1, kept), Some(Outcome::Available));
+    assert_eq!(world.outcome(1, later), None);
+    world.change(0, |log| log.append(20));
+    world.run();
+    assert_eq!(world.outcome(1, later), Some(Outcome::Available));
+}
+
+#[test]
+fn a_log_cut_to_nothing_is_followed_once_it_has_a_block() {
+    let mut world = writer_and_reader(20);
+    world.connect(0, 1);
+    world.demand(1, span(0, 20));
+    world.run();
+    world.change(0, |log| log.truncate(0));
+    world.run();
+    assert_eq!(world.nodes[1].log.length(), 20);
+    assert_eq!(world.nodes[1].hangups, []);
+    world.change(0, |log| log.append(5));
+    world.run();
+    let all = world.demand(1, span(0, 5));
+    world.run();
+    assert_eq!(world.outcome(1, all), Some(Outcome::Available));
+    assert!(is_same(&world, 0, 1));
+}
+
+#[test]
+fn five_forks_are_followed_at_once_and_one_after_the_other() {
+    for connected in [false, true] {
+        let mut world = writer_and_reader(64);
+        let mut link = world.connect(0, 1);
+        world.demand(1, span(0, 64));
+        world.run();
+        for length in [50, 60, 33, 7, 20] {
+            if !connected {
+                world.cut(link);
+            }
+            world.change(0, |log| log.truncate(length));
+            world.change(0, |log| log.append(30));
+            if connected {
+                world.run();
+            }
+        }
+        if !connected {
+            link = world.connect(0, 1);
+        }
+        world.run();
+        let end = world.nodes[0].log.length();
+        let all = world.demand(1, span(0, end));
+        world.run();
+        assert_eq!(world.outcome(1, all), Some(Outcome::Available));
+        assert!(is_same(&world, 0, 1), "link {link:?}");
+        assert_eq!(world.nodes[1].hangups, []);
+    }
+}
+
+#[test]
+fn a_fork_travels_through_a_relay_that_has_few_blocks() {
+    let mut writer = Log::writer(1);
+    writer.append(200);
+    let (relay, reader) = (writer.reader(), writer.reader());
+    let mut world = World::new(vec![writer, relay, reader]);
+    let first = world.connect(0, 1);
+    let second = world.connect(0, 2);
+    world.demand(1, Demand::Block(index(100)));
+    world.demand(2, Demand::Blocks([3, 100, 150].map(index).into()));
+    world.run();
+    world.cut(first);
+    world.cut(second);
+    world.change(0, |log| log.truncate(120));
+    world.change(0, |log| log.append(100));
+    // the relay takes the fork over, and has one block of it besides
+    let first = world.connect(0, 1);
+    world.run();
+    world.demand(1, Demand::Block(index(130)));
+    world.run();
+    world.cut(first);
+    assert_eq!(world.nodes[1].log.head, world.nodes[0].log.head);
+    world.connect(1, 2);
+    world.run();
+    let new = world.demand(2, Demand::Block(index(130)));
+    world.run();
+    assert_eq!(world.outcome(2, new), Some(Outcome::Available));
+    assert_eq!(world.nodes[2].log.head, world.nodes[0].log.head);
+    assert!(world.nodes[2].log.has(3) && world.nodes[2].log.has(100));
+    // no storm of questions
+    let wants = |message: &Message| matches!(message, Message::Want(_) | Message::Unwant(_));
+    assert!(world.count(2, wants) <= 2);
+    // what was kept can be passed on
+    let third = world.nodes[0].log.reader();
+    let mut end = World::new(vec![world.nodes[2].log.clone(), third]);
+    end.connect(0, 1);
+    let kept = end.demand(1, Demand::Blocks([3, 100, 130].map(index).into()));
+    end.run();
+    assert_eq!(end.outcome(1, kept), Some(Outcome::Available));
+}
+
+#[test]
+fn an_earlier_fork_is_left_alone_and_its_peer_follows() {
+    let mut writer = Log::writer(1);
+    writer.append(40);
+    let mut stale = writer.reader();
+    let mut world = World::new(vec![writer.clone(), stale.clone()]);
+    world.connect(0, 1);
+    world.demand(1, span(0, 40));
+    world.run();
+    stale = world.nodes[1].log.clone();
+    writer.truncate(20);
+    writer.append(5);
+    let reader = writer.reader();
+    let mut world = World::new(vec![writer, stale, reader]);
+    world.connect(0, 2);
+    world.demand(2, span(0, 25));
+    world.run();
+    world.connect(1, 2);
+    world.run();
+    assert_eq!(world.nodes[2].log.head, world.nodes[0].log.head);
+    assert_eq!(world.nodes[1].log.head, world.nodes[0].log.head);
+    assert_eq!(world.nodes[1].log.blocks.len(), 20);
+    assert_eq!(world.nodes[2].hangups, []);
+}
+
+/// Logs are mostly cut near their end, and sometimes anywhere.
+#[test]
+fn where_forks_part_is_found_with_few_questions() {
+    const LENGTH: u64 = 5000;
+    for (kept, rounds) in [
+        (LENGTH - 1, 4),
+        (LENGTH - 40, 4),
+        (LENGTH / 2, 7),
+        (777, 7),
+        (1, 7),
+    ] {
+        let mut world = writer_and_reader(LENGTH);
+        world.connect(0, 1);
+        world.demand(1, span(0, LENGTH));
+        world.run_for(Duration::from_secs(60));
+        world.change(0, |log| log.truncate(kept));
+        world.change(0, |log| log.append(60));
+        world.run();
+        assert_eq!(world.nodes[1].log.head, world.nodes[0].log.head);
+        assert_eq!(world.nodes[1].log.blocks.len() as u64, kept);
+        assert!(
+            hashes(&world, 1) <= 4 * rounds,
+            "{kept}: {}",
+            hashes(&world, 1)
+        );
+    }
+}
+
+#[test]
+fn a_later_fork_yet_is_followed_while_another_is() {
+    let mut writer = Log::writer(1);
+    writer.append(400);
+    let reader = writer.reader();
+    let mut world = World::new(vec![writer.clone(), writer.clone(), reader]);
+    world.connect(0, 2);
+    world.demand(2, span(0, 400));
+    world.run();
+    world.change(0, |log| log.truncate(300));
+    world.change(0, |log| log.append(10));
+    // the other copy of the writer is two forks ahead
+    world.change(1, |log| log.truncate(350));
+    world.change(1, |log| log.truncate(200));
+    world.change(1, |log| log.append(50));
+    world.connect(1, 2);
+    world.run();
+    assert_eq!(world.nodes[2].log.head, world.nodes[1].log.head);
+    // the first copy hears of it from a reader that has not got any of the new blocks, and follows
+    // although nobody can tell of the last few
+    assert_eq!(world.nodes[0].log.head, world.nodes[1].log.head);
+    assert!((136..=200).contains(&world.nodes[0].log.blocks.len()));
+    assert_eq!(world.nodes[2].hangups, []);
+}
+
+/// A machine with ten blocks, and peers that say they are on a later fork.
+fn offered(peers: u64) -> (Script, Vec<Request>) {
+    let mut script = Script::new(10, 0..10);
+    let mut asked = Vec::new();
+    for peer in 1..=peers {
+        script.open(PeerId(peer));
+        let forked = Message::Sync(Sync {
+            fork: Fork::new(3),
+            ..sync(12, 0)
+        });
+        asked.extend(requests(&script.receive_from(PeerId(peer), forked)));
+        let all = Message::Range(Range {
+            drop: false,
+            start: 0,
+            length: 12,
+        });
+        script.receive_from(PeerId(peer), all);
+    }
+    (script, asked)
+}
+
+fn head(fork: u64) -> Proof {
+    let upgrade = UpgradeProof {
+        start: Length::ZERO,
+        length: Length::new(12),
+        nodes: Vec::new(),
+        additional_nodes: Vec::new(),
+        signature: Bytes::new(),
+    };
+    Proof {
+        fork: Fork::new(fork),
+        upgrade: Some(upgrade),
+        ..Proof::default()
+    }
+}
+
+fn hash(index: NodeIndex) -> Proof {
+    let nodes = Vec::new();
+    Proof {
+        fork: Fork::new(3),
+        hash: Some(HashProof { index, nodes }),
+        ..Proof::default()
+    }
+}
+
+fn data(id: RequestId, proof: Proof) -> Message {
+    Message::Data(Data { id, proof })
+}
+
+fn wanted(blocks: std::ops::Range<u64>, nodes: u64) -> Reply {
+    Reply::Wanted(Wanted { blocks, nodes })
+}
+
+#[test]
+fn as_many_peers_as_the_limit_are_asked_for_a_fork_and_no_more() {
+    let limit = FORK_HEADS as u64;
+    let (_, asked) = offered(limit);
+    assert_eq!(asked.len(), FORK_HEADS);
+    let upgrade = asked[0].want.upgrade.unwrap();
+    assert_eq!(
+        (upgrade.start, upgrade.length),
+        (Length::ZERO, Length::new(12))
+    );
+    let (mut script, asked) = offered(limit + 1);
+    assert_eq!(asked.len(), FORK_HEADS);
+    // the next one is asked when one of them is late
+    let later = requests(&script.elapse(Duration::from_secs(5)));
+    assert_eq!(later.len(), 1);
+    // and who was late may still be the first to answer
+    let outputs = script.receive(data(asked[0].id, head(3)));
+    assert_eq!(effects(&outputs).len(), 1);
+}
+
+#[test]
+fn who_lies_about_a_fork_is_let_go_and_another_is_asked() {
+    let (mut script, asked) = offered(2);
+    let outputs = script.receive(data(asked[0].id, head(3)));
+    let (ticket, _) = effects(&outputs)[0];
+    let outputs = script.complete(ticket, Reply::Rejected(Rejection::Signature));
+    let fault = Fault::BadData(Rejection::Signature);
+    assert_eq!(hangup(&outputs), Some(Hangup::Fault(fault)));
+    let other = PeerId(2);
+    let outputs = script.receive_from(other, data(asked[1].id, head(3)));
+    let outputs = script.complete(effects(&outputs)[0].0, wanted(0..8, 3));
+    let hashes = requests(&outputs);
+    assert!((2..=4).contains(&hashes.len()));
+    assert!(
+        hashes
+            .iter()
+            .all(|asked| asked.want.hash.unwrap().nodes == 3)
+    );
+    // a hash that was not asked for costs the channel
+    let outputs = script.receive_from(other, data(hashes[0].id, hash(NodeIndex::new(40))));
+    assert_eq!(hangup(&outputs), Some(Hangup::Fault(Fault::Unsolicited)));
+}
+
+#[test]
+fn who_says_nothing_of_its_fork_is_passed_over_and_the_search_goes_on_with_another() {
+    let (mut script, asked) = offered(2);
+    let outputs = script.receive(data(asked[0].id, head(3)));
+    let outputs = script.complete(effects(&outputs)[0].0, wanted(0..8, 3));
+    let first = requests(&outputs);
+    assert!(!first.is_empty());
+    let outputs = script.elapse(Duration::from_secs(5));
+    // both were asked for something and are late; nobody is left
+    assert_eq!(requests(&outputs), []);
+    let (update, outputs) = script.demand(Demand::Upgrade);
+    assert_eq!(resolved(&outputs), [(update, Outcome::Unchanged)]);
+    // the answer that comes at last is as good as one in time
+    let leaf = first[0].want.hash.unwrap().index;
+    script.receive(data(first[0].id, hash(leaf)));
+    let outputs = script.receive(data(asked[1].id, head(3)));
+    assert!(effects(&outputs).len() <= 1);
+}
+
+#[test]
+fn a_search_ends_with_the_rounds_that_a_tree_can_take() {
+    let (mut script, asked) = offered(1);
+    let outputs = script.receive(data(asked[0].id, head(3)));
+    let mut outputs = script.complete(effects(&outputs)[0].0, wanted(0..8, 3));
+    for round in 1..=FORK_ROUNDS {
+        let open = requests(&outputs);
+        assert!(!open.is_empty(), "round {round}");
+        for asked in open {
+            assert_eq!(hangup(&outputs), None, "round {round}");
+            let leaf = asked.want.hash.unwrap().index;
+            let received = script.receive(data(asked.id, hash(leaf)));
+            outputs = script.complete(effects(&received)[0].0, wanted(0..8, 3));
+        }
+    }
+    let (what, limit) = (Limited::ForkRounds, FORK_ROUNDS as usize);
+    let fault = Fault::OverLimit { what, limit };
+    assert_eq!(hangup(&outputs), Some(Hangup::Fault(fault)));
+}
+
+#[test]
+fn who_refuses_a_hash_is_asked_for_others_and_then_no_more() {
+    let (mut script, asked) = offered(1);
+    let outputs = script.receive(data(asked[0].id, head(3)));
+    let mut outputs = script.complete(effects(&outputs)[0].0, wanted(0..8, 3));
+    let mut refused = 0;
+    loop {
+        let open = requests(&outputs);
+        if open.is_empty() {
+            break;
+        }
+        for asked in open {
+            let refusal = NoData {
+                id: asked.id,
+                reason: NoDataReason::NotAvailable,
+            };
+            outputs = script.receive(Message::NoData(refusal));
+            refused += 1;
+        }
+    }
+    assert!(refused <= 8);
+    // nothing but, once, where the blocks are
+    let wants = sent(&outputs);
+    assert!(
+        wants
+            .iter()
+            .all(|message| matches!(message, Message::Want(_)))
+    );
+    assert!(wants.len() <= 1);
 }
 
 /// A writer that cut its log three times, and a reader that has nothing.

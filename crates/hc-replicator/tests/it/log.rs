@@ -5,10 +5,10 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
-use hc_merkle::proof::{Batch, Planner, Proof, Request};
+use hc_merkle::proof::{Batch, Planner, Proof, Remote, Reorg, Request, UpgradeRequest};
 use hc_merkle::{
     Authority, BlockIndex, Change, Draft, Fork, Head, KeyPair, Length, Manifest, Node, NodeIndex,
-    ProofError, Truncation, Verifier, drive,
+    ProofError, Truncation, Verifier, Walk, drive,
 };
 use hc_replicator::{LocalView, ManifestState, Published, Rejection, Reply};
 
@@ -22,6 +22,9 @@ pub(crate) struct Log {
     bits: Bitfield,
     /// How often each block was stored.
     pub(crate) stored: BTreeMap<u64, u32>,
+    /// A later fork on the way to where it parts from this one.
+    reorg: Option<Reorg>,
+    pub(crate) frozen: bool,
 }
 
 /// The block that stands at an index in every test.
@@ -52,6 +55,8 @@ impl Log {
             blocks: BTreeMap::new(),
             bits: Bitfield::new(),
             stored: BTreeMap::new(),
+            reorg: None,
+            frozen: false,
         }
     }
 
@@ -72,6 +77,16 @@ impl Log {
 
     pub(crate) fn length(&self) -> u64 {
         self.head.length().get()
+    }
+
+    /// Appends one block that stands at its place in this log alone.
+    pub(crate) fn append_own(&mut self, value: &'static str) -> Published {
+        let mut draft = Draft::new(&self.head);
+        draft
+            .append([Bytes::from_static(value.as_bytes())])
+            .unwrap();
+        let change = self.seal(draft);
+        self.commit(&change)
     }
 
     pub(crate) fn append(&mut self, count: u64) -> Published {
@@ -124,6 +139,7 @@ impl Log {
         };
         if let Some(length) = change.truncate() {
             self.blocks.split_off(&length.get());
+            self.stored.split_off(&length.get());
             self.nodes.split_off(&NodeIndex::new(2 * length.get()));
             self.bits.unset_range(length.get()..u64::MAX);
         }
@@ -187,6 +203,106 @@ impl Log {
             Err(_) => Reply::Stale,
         });
         (published, replies.collect())
+    }
+
+    /// Examines what a peer sent of a later fork, and takes the fork over once it is known where it parts
+    /// from this one.
+    pub(crate) fn examine_fork(&mut self, proof: Proof) -> (Published, Reply) {
+        match self.step_fork(proof) {
+            Ok(Some(change)) => {
+                let fresh = change.manifest().cloned().map(Verifier::from_manifest);
+                if let Some(verifier) = fresh {
+                    self.authority = Authority::Known(verifier.unwrap());
+                }
+                (self.commit(&change), Reply::Applied)
+            }
+            Ok(None) => {
+                let wanted = self.reorg.as_ref().and_then(Reorg::wanted);
+                (Published::default(), Reply::Wanted(wanted.unwrap()))
+            }
+            Err(error) if error.is_senders_fault() => {
+                let rejection = Rejection::Proof;
+                (Published::default(), Reply::Rejected(rejection))
+            }
+            Err(_) => (Published::default(), Reply::Stale),
+        }
+    }
+
+    fn step_fork(&mut self, proof: Proof) -> Result<Option<Change>, ProofError> {
+        let base = (self.head.fork(), self.head.length());
+        self.reorg = self.reorg.take().filter(|reorg| reorg.base() == base);
+        if proof.upgrade.is_some() {
+            self.reorg = Some(Reorg::new(&self.head, proof, &self.authority)?);
+        } else {
+            let reorg = self.reorg.as_mut();
+            let index = NodeIndex::new(0);
+            reorg
+                .ok_or(ProofError::NotWanted { index })?
+                .update(proof)?;
+        }
+        let Some(mut reorg) = self.reorg.take() else {
+            return Ok(None);
+        };
+        let stored = self.read(reorg.expected());
+        if reorg.compare(&stored).is_none() {
+            return Ok(reorg.finish());
+        }
+        self.reorg = Some(reorg);
+        Ok(None)
+    }
+
+    /// Takes the fork over that was examined, as far as it is known.
+    pub(crate) fn adopt_fork(&mut self, fork: Fork) -> (Published, Reply) {
+        let base = (self.head.fork(), self.head.length());
+        let reorg = self.reorg.take().filter(|reorg| reorg.base() == base);
+        let Some(mut reorg) = reorg.filter(|reorg| reorg.head().fork() == fork) else {
+            return (Published::default(), Reply::Stale);
+        };
+        reorg.settle();
+        let change = reorg.finish().unwrap();
+        (self.commit(&change), Reply::Applied)
+    }
+
+    /// Compares a proof of a whole log with this one.
+    pub(crate) fn check_conflict(&mut self, proof: Proof) -> Reply {
+        let Ok(remote) = Remote::verify(proof.clone(), &self.authority) else {
+            return Reply::Rejected(Rejection::Signature);
+        };
+        let length = remote.asked.length();
+        let ours = self.read(&hc_merkle::flat::roots_at(length));
+        let same = |(ours, theirs): (&Option<Node>, &Node)| {
+            ours.is_none_or(|ours| ours.hash == theirs.hash)
+        };
+        if ours.iter().zip(remote.asked.roots()).all(same) {
+            return Reply::Consistent;
+        }
+        self.frozen = true;
+        let upgrade = UpgradeRequest {
+            start: Length::ZERO,
+            length,
+        };
+        let request = Request {
+            upgrade: Some(upgrade),
+            ..Request::default()
+        };
+        match self.prove(self.head.fork(), &request) {
+            Reply::Proof(ours) => Reply::Conflict {
+                ours: Some(ours),
+                theirs: proof,
+            },
+            other => other,
+        }
+    }
+
+    /// Walks its stored nodes.
+    pub(crate) fn walk<W: Walk>(&self, walk: W) -> W::Output {
+        let read = |wanted: &[NodeIndex]| Ok::<_, Infallible>(self.read(wanted));
+        drive(walk, read).unwrap_or_else(|never| match never {})
+    }
+
+    /// Replaces a block by something that is not what was hashed.
+    pub(crate) fn spoil(&mut self, index: u64) {
+        self.blocks.insert(index, Bytes::from_static(b"spoilt"));
     }
 
     /// Every block that is here is the one that the writer wrote.

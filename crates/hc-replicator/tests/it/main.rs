@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // in tests, a panic is the report
 
 mod announce;
+mod conflicts;
 mod download;
 mod economy;
 mod forks;
@@ -15,5 +16,6 @@ mod policy;
 mod push;
 mod ranges;
 mod script;
+mod seeks;
 mod serve;
 mod world;

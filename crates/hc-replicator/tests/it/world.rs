@@ -64,6 +64,15 @@ enum Event {
     Apply {
         node: usize,
     },
+    Examine {
+        node: usize,
+        ticket: Ticket,
+        peer: PeerId,
+        effect: Effect,
+    },
+    Cut {
+        peer: PeerId,
+    },
     Wake {
         node: usize,
     },
@@ -115,6 +124,19 @@ impl World {
         delay: Duration,
         per_message: Duration,
     ) -> PeerId {
+        let peer = self.link(a, b, delay, per_message);
+        self.open(peer, PeerInfo::new(true));
+        peer
+    }
+
+    /// Connects two that tell each other so much in the handshake.
+    pub(crate) fn connect_as(&mut self, a: usize, b: usize, info: PeerInfo) -> PeerId {
+        let peer = self.link(a, b, Duration::from_millis(1), Duration::ZERO);
+        self.open(peer, info);
+        peer
+    }
+
+    fn link(&mut self, a: usize, b: usize, delay: Duration, per_message: Duration) -> PeerId {
         let peer = PeerId(self.links.len() as u64);
         let (ends, free) = ([a, b], [self.now; 2]);
         self.links.push(Link {
@@ -124,16 +146,13 @@ impl World {
             free,
             up: true,
         });
-        for node in [a, b] {
-            self.input(
-                node,
-                Input::PeerOpened {
-                    peer,
-                    info: PeerInfo::new(true),
-                },
-            );
-        }
         peer
+    }
+
+    fn open(&mut self, peer: PeerId, info: PeerInfo) {
+        for node in self.links[link_of(peer)].ends {
+            self.input(node, Input::PeerOpened { peer, info });
+        }
     }
 
     pub(crate) fn cut(&mut self, peer: PeerId) {
@@ -197,7 +216,14 @@ impl World {
             Output::Send { peer, message } => self.send(node, peer, message),
             Output::Hangup { peer, reason } => {
                 self.nodes[node].hangups.push((peer, reason));
-                self.hang_up(node, peer);
+                if reason == Hangup::Conflict {
+                    // what was said before still arrives
+                    let link = &self.links[link_of(peer)];
+                    let at = self.now.after(link.delay + Duration::from_millis(1));
+                    self.at(at, Event::Cut { peer });
+                } else {
+                    self.hang_up(node, peer);
+                }
             }
             Output::Run {
                 ticket,
@@ -259,6 +285,17 @@ impl World {
                 self.nodes[node].applying.push_back((ticket, peer, data));
                 return;
             }
+            Effect::ExamineFork { .. } | Effect::AdoptFork { .. } => {
+                let event = Event::Examine {
+                    node,
+                    ticket,
+                    peer,
+                    effect,
+                };
+                self.at(self.now.after(self.apply_delay), event);
+                return;
+            }
+            Effect::CheckConflict { data } => self.nodes[node].log.check_conflict(data),
             _ => unreachable!("no other effects"),
         };
         self.nodes[node]
@@ -288,6 +325,23 @@ impl World {
         for (ticket, reply) in jobs.into_iter().zip(replies) {
             self.input(node, Input::Completed { ticket, reply });
         }
+    }
+
+    fn examine(&mut self, node: usize, ticket: Ticket, peer: PeerId, effect: Effect) {
+        let owner = &mut self.nodes[node];
+        if owner.gone.contains(&peer) {
+            return;
+        }
+        let (change, reply) = match effect {
+            Effect::ExamineFork { data } => owner.log.examine_fork(data),
+            Effect::AdoptFork { fork } => owner.log.adopt_fork(fork),
+            _ => unreachable!("no other effects"),
+        };
+        if reply == Reply::Applied {
+            let view = owner.log.view();
+            self.input(node, Input::Published { change, view });
+        }
+        self.input(node, Input::Completed { ticket, reply });
     }
 
     fn at(&mut self, at: Time, event: Event) {
@@ -323,6 +377,13 @@ impl World {
             Event::Deliver { .. } => {}
             Event::Closed { node, peer } => self.input(node, Input::PeerClosed { peer }),
             Event::Apply { node } => self.apply(node),
+            Event::Examine {
+                node,
+                ticket,
+                peer,
+                effect,
+            } => self.examine(node, ticket, peer, effect),
+            Event::Cut { peer } => self.cut(peer),
             Event::Wake { node } => {
                 if self.nodes[node].wake == Some(self.now) {
                     self.nodes[node].wake = None;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
-use hc_merkle::{BlockIndex, Fork, Length};
+use hc_merkle::proof::{Proof, Wanted};
+use hc_merkle::{BlockIndex, ByteOffset, Fork, Length};
 use hc_protocol::Time;
 use hc_protocol::message::{Message, MessageKind};
 use hc_protocol::mux::MessageType;
 use hc_replicator::{
     Config, Demand, DemandId, Input, LocalView, ManifestState, Order, Output, PeerId, PeerInfo,
-    Rejection, Replicator, Reply, Span, Ticket,
+    Rejection, Replicator, Reply, Seek, Span, Ticket,
 };
 
 /// Steps of one run; longer inputs say nothing new.
@@ -43,7 +44,7 @@ impl Script<'_> {
         Some(*first)
     }
 
-    fn input(&mut self, now: &mut Time, out: &mut Vec<Ticket>) -> Option<Input> {
+    fn input(&mut self, length: u64, now: &mut Time, out: &mut Vec<Ticket>) -> Option<Input> {
         let peer = PeerId(u64::from(self.byte()? % 3));
         let what = self.byte()?;
         let argument = u64::from(self.byte()?);
@@ -71,7 +72,15 @@ impl Script<'_> {
             },
             5 => Input::Demanded {
                 id: DemandId(512 + argument),
-                what: Demand::Upgrade,
+                what: match argument % 3 {
+                    0 => Demand::Upgrade,
+                    shift => Demand::Seek(Seek {
+                        bytes: ByteOffset::new(argument),
+                        padding: 8,
+                        blocks: argument..argument + (argument % 2) * (4 << shift),
+                        at: (Fork::ZERO, Length::new(length)),
+                    }),
+                },
             },
             6 => Input::Cancelled {
                 id: DemandId(argument),
@@ -85,11 +94,20 @@ impl Script<'_> {
             }
             9 | 10 => Input::Completed {
                 ticket: out.pop().unwrap_or(Ticket(argument)),
-                reply: match argument % 5 {
+                reply: match argument % 9 {
                     0 => Reply::Applied,
                     1 => Reply::NotAvailable,
                     2 => Reply::Rejected(Rejection::Proof),
                     3 => Reply::Stale,
+                    4 => Reply::Wanted(Wanted {
+                        blocks: 0..argument,
+                        nodes: argument % 8,
+                    }),
+                    5 => Reply::Consistent,
+                    6 if argument > 200 => Reply::Conflict {
+                        ours: None,
+                        theirs: Proof::default(),
+                    },
                     _ => Reply::Upgradeable(true),
                 },
             },
@@ -119,7 +137,7 @@ pub(super) fn replicator(bytes: &[u8]) {
         if script.0.is_empty() {
             return;
         }
-        let Some(input) = script.input(&mut now, &mut tickets) else {
+        let Some(input) = script.input(length, &mut now, &mut tickets) else {
             continue;
         };
         machine.handle(now, input);
