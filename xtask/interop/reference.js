@@ -114,6 +114,7 @@ const ops = {
     if (m.encryptionKey) opts.encryption = { key: bytes(m.encryptionKey) }
     if (m.encryptionKey && process.argv[2] === '10') opts.encryptionKey = bytes(m.encryptionKey)
     if (m.manifest) opts.manifest = bytes(m.manifest)
+    if (opts.seed) opts.keyPair = need('hypercore-crypto').keyPair(bytes(opts.seed))
     const c = new Hypercore(m.dir, bytes(m.key), opts)
     await c.ready()
     cores.set(m.core || 'main', c)

@@ -107,7 +107,7 @@ impl Replicator {
     /// A proof of a peer's log was compared with ours.
     pub(crate) fn conflict_checked(&mut self, id: PeerId, reply: Reply) {
         if let Reply::Conflict { ours, theirs } = reply {
-            self.freeze(Some(id), ours.as_ref(), &theirs);
+            self.freeze(Some(id), ours.as_deref(), &theirs);
         } else if let Some(peer) = self.peers.get_mut(&id) {
             peer.honesty.checking -= 1;
             peer.end_doubt(&mut self.shared);
@@ -117,7 +117,7 @@ impl Replicator {
     /// The same, of a peer that is gone: who sees a conflict says so and goes.
     pub(crate) fn late_testimony(&mut self, reply: Reply) {
         if let Reply::Conflict { ours, theirs } = reply {
-            self.freeze(None, ours.as_ref(), &theirs);
+            self.freeze(None, ours.as_deref(), &theirs);
         }
     }
 

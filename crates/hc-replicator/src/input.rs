@@ -1,5 +1,6 @@
 //! What a driver tells the machine. Knows nothing of what the machine makes of it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -241,9 +242,9 @@ pub enum Reply {
     /// `CheckConflict`: the log was signed twice, and is frozen. Both proofs, for all to see.
     Conflict {
         /// Of our log, to the same length; `None` where the nodes for it are not here.
-        ours: Option<Proof>,
+        ours: Option<Box<Proof>>,
         /// As it came.
-        theirs: Proof,
+        theirs: Box<Proof>,
     },
     /// `CheckConflict`: the two logs go together, or cannot be compared.
     Consistent,

@@ -52,6 +52,7 @@ pub struct Builder {
     user_data: Vec<(String, Bytes)>,
     /// What the first handle does by default, but for its cipher.
     defaults: Defaults,
+    read_frozen: bool,
     contradiction: Option<&'static str>,
 }
 
@@ -69,6 +70,7 @@ impl Builder {
             complete: false,
             user_data: Vec::new(),
             defaults: Defaults::default(),
+            read_frozen: false,
             contradiction: None,
         }
     }
@@ -262,6 +264,14 @@ impl Builder {
         self
     }
 
+    /// Opens the log even if it was [signed twice](crate::Conflict) and is frozen for it, so that what is
+    /// stored can be read and saved. It can be neither appended to nor replicated, and what is not stored
+    /// does not come. Without this such a log is not opened: [`OpenError::Frozen`].
+    pub fn read_frozen(mut self) -> Self {
+        self.read_frozen = true;
+        self
+    }
+
     /// Opens the log.
     ///
     /// # Errors
@@ -288,6 +298,7 @@ impl Builder {
             if_missing: self.if_missing.unwrap_or_default(),
             overwrite: self.overwrite,
             user_data: self.user_data,
+            read_frozen: self.read_frozen,
             durability: self.durability.unwrap_or_default(),
             runtime: runtime.clone(),
             home: None,

@@ -10,11 +10,13 @@ use thiserror::Error;
 
 use crate::atom::AtomError;
 use crate::branch::{BranchError, MergeError, RebaseError};
+use crate::core::conflict::Conflict;
 use crate::core::lane::LaneError;
 use crate::core::publish::CommitError;
 use crate::encryption::EncryptionError;
 use crate::identity::SetManifestError;
 use crate::limits::MAX_BLOCK_BYTES;
+use crate::read::SeekError;
 use crate::signer::SealError;
 use crate::write::{ClearError, TruncateError, UserDataError};
 
@@ -54,6 +56,16 @@ pub enum OpenError {
     /// again to know.
     #[error("a write ended in doubt; open the store again")]
     InDoubt,
+    /// The log was signed twice, and was frozen for it. [`Builder::read_frozen`](crate::Builder) opens
+    /// it all the same, to read what is stored.
+    #[error("log {key:?} is frozen: {conflict}")]
+    Frozen {
+        /// The log.
+        key: CoreKey,
+        /// Why.
+        #[source]
+        conflict: Conflict,
+    },
     /// The manifest is invalid, or another log's.
     #[error("manifest: {0}")]
     Manifest(#[from] ManifestError),
@@ -154,6 +166,9 @@ pub enum AppendError {
     /// The signature that was given, or that the external signer made, does not hold.
     #[error(transparent)]
     Signature(SignatureError),
+    /// The log was signed twice, and is frozen.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
@@ -222,6 +237,9 @@ pub enum GetError {
         /// Why.
         source: EncryptionError,
     },
+    /// The log was signed twice, and is frozen.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
@@ -240,6 +258,9 @@ pub enum DownloadError {
     /// The log was cut below a block of the list.
     #[error("the log was truncated below what was asked for")]
     Truncated,
+    /// The log was signed twice, and is frozen.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
@@ -256,6 +277,9 @@ pub enum UpdateError {
     /// The time to wait is over.
     #[error("peers did not answer in time")]
     TimedOut,
+    /// The log was signed twice, and is frozen.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
@@ -378,3 +402,17 @@ impl From<LaneError> for RefreshError {
         }
     }
 }
+
+/// A handle, or the whole log, is of no use any more: it was closed, or is frozen.
+pub(crate) struct Closed(pub(crate) Option<Conflict>);
+
+macro_rules! closed_errors {
+    ($($error:ty),*) => {$(
+        impl From<Closed> for $error {
+            fn from(closed: Closed) -> Self {
+                closed.0.map_or(Self::Closed, Self::Conflict)
+            }
+        }
+    )*};
+}
+closed_errors!(AppendError, GetError, DownloadError, UpdateError, SeekError);

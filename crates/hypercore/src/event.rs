@@ -13,7 +13,9 @@ use std::time::Duration;
 use futures_core::Stream;
 use hc_merkle::{BlockIndex, ByteLength, CoreKey, Fork, Length};
 
+use crate::core::conflict::Conflict;
 use crate::hub::{News, Subscription};
+use crate::remote_proof::RemoteProof;
 use crate::replicate::Peer;
 use crate::sync::Mutex;
 
@@ -48,6 +50,16 @@ pub enum Event {
     Repaired,
     /// The proof did not hold, or did not go with what is stored. The log waits for another.
     RepairFailed,
+    /// The log was signed twice. It is frozen: all handles are closed, here and wherever else both
+    /// histories are seen.
+    Conflict {
+        /// Where.
+        conflict: Conflict,
+        /// What shows our history to anybody; `None` where the nodes for that are not here.
+        ours: Option<Arc<RemoteProof>>,
+        /// What shows the other one.
+        theirs: Arc<RemoteProof>,
+    },
     /// A peer that knows the key is connected.
     PeerAdd(Peer),
     /// A peer is gone.

@@ -75,6 +75,14 @@
 //! connections: what one peer did not send is asked of the next. [`Replication`] puts several logs on
 //! one stream, and has the options of the connection.
 //!
+//! # Truncated logs
+//! A writer may cut its log, which begins a new [`Fork`]. A reader that meets a peer on a later fork
+//! finds out what the two have in common, drops the rest, and goes on from there:
+//! [`Event::Truncate`] says so. [`Builder::follow_forks`] turns that off.
+//!
+//! Should two histories turn up that are signed by the same key and on the same fork, neither is to be
+//! trusted: the log is frozen here and for every peer, see [`Conflict`].
+//!
 //! # Watching
 //! [`events`](Hypercore::events) tells what happens, block by block, and says when it was read too
 //! slowly; [`watch`](Hypercore::watch) gives the latest state and coalesces.
@@ -149,6 +157,7 @@ mod view;
 mod write;
 
 pub use crate::core::GroupActive;
+pub use crate::core::conflict::Conflict;
 pub use atom::{Atom, AtomError, Draft};
 pub use audit::{LogAudit, LogAuditError};
 pub use branch::{Branch, BranchError, Merge, MergeError, Merged, Move, OpenBranch, RebaseError};

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use hc_encoding::{DecodeError, Encode, Reader, decode_exact, encode_to_vec};
 use hc_merkle::proof::{BlockRequest, Plan, Planner, Proof, Remote, Request, UpgradeRequest};
 use hc_merkle::{
-    Authority, BlockIndex, CoreKey, DiscoveryKey, Head, Length, PlanError, ProofError, PublicKey,
-    Verifier, drive,
+    Authority, BlockIndex, CoreKey, DiscoveryKey, Fork, Head, Length, PlanError, ProofError,
+    PublicKey, Verifier, drive,
 };
 use hc_protocol::message::{Data, RequestId};
 use hc_storage::{StorageError, Store};
@@ -74,6 +74,19 @@ pub enum RemoteProofError {
 }
 
 impl RemoteProof {
+    pub(crate) fn of(discovery_key: DiscoveryKey, proof: Proof) -> Self {
+        Self {
+            discovery_key,
+            proof,
+        }
+    }
+
+    /// The fork that it claims to be of.
+    #[must_use]
+    pub fn fork(&self) -> Fork {
+        self.proof.fork
+    }
+
     /// Reads what [`to_bytes`](Self::to_bytes) or the reference wrote.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The tools that everything here shares: a lock that cannot be poisoned, a one-shot reply, and a
 //! gate that closes once. Knows nothing of logs.
 //!
-//! Order of locks, where more than one is held: lane → view → machine → outbox. None is ever held
+//! Order of locks, where more than one is held: lane → machine → view → outbox. None is ever held
 //! across an await.
 
 use std::fmt;

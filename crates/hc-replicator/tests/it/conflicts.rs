@@ -167,8 +167,8 @@ fn a_conflict_is_told_to_all_peers_before_they_are_let_go() {
     let outputs = script.receive(whole(10));
     let (ours, theirs) = (block_proof(1), block_proof(2));
     let conflict = Reply::Conflict {
-        ours: Some(ours.clone()),
-        theirs: theirs.clone(),
+        ours: Some(ours.clone().into()),
+        theirs: theirs.clone().into(),
     };
     let outputs = script.complete(effects(&outputs)[0].0, conflict);
     let id = RequestId(0);

@@ -287,8 +287,8 @@ impl Log {
         };
         match self.prove(self.head.fork(), &request) {
             Reply::Proof(ours) => Reply::Conflict {
-                ours: Some(ours),
-                theirs: proof,
+                ours: Some(ours.into()),
+                theirs: proof.into(),
             },
             other => other,
         }

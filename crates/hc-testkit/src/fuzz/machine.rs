@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
-use hc_merkle::proof::{Proof, Wanted};
+use hc_merkle::proof::Wanted;
 use hc_merkle::{BlockIndex, ByteOffset, Fork, Length};
 use hc_protocol::Time;
 use hc_protocol::message::{Message, MessageKind};
@@ -94,22 +94,7 @@ impl Script<'_> {
             }
             9 | 10 => Input::Completed {
                 ticket: out.pop().unwrap_or(Ticket(argument)),
-                reply: match argument % 9 {
-                    0 => Reply::Applied,
-                    1 => Reply::NotAvailable,
-                    2 => Reply::Rejected(Rejection::Proof),
-                    3 => Reply::Stale,
-                    4 => Reply::Wanted(Wanted {
-                        blocks: 0..argument,
-                        nodes: argument % 8,
-                    }),
-                    5 => Reply::Consistent,
-                    6 if argument > 200 => Reply::Conflict {
-                        ours: None,
-                        theirs: Proof::default(),
-                    },
-                    _ => Reply::Upgradeable(true),
-                },
+                reply: reply(argument),
             },
             _ => {
                 let len = usize::try_from(argument)
@@ -122,6 +107,26 @@ impl Script<'_> {
                 Input::Received { peer, message }
             }
         })
+    }
+}
+
+/// Anything that a driver may answer.
+fn reply(argument: u64) -> Reply {
+    match argument % 9 {
+        0 => Reply::Applied,
+        1 => Reply::NotAvailable,
+        2 => Reply::Rejected(Rejection::Proof),
+        3 => Reply::Stale,
+        4 => Reply::Wanted(Wanted {
+            blocks: 0..argument,
+            nodes: argument % 8,
+        }),
+        5 => Reply::Consistent,
+        6 if argument > 200 => Reply::Conflict {
+            ours: None,
+            theirs: Box::default(),
+        },
+        _ => Reply::Upgradeable(true),
     }
 }
 

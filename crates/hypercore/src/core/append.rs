@@ -26,6 +26,9 @@ impl Core {
         options: AppendOptions,
     ) -> Result<Appended, AppendError> {
         let level = options.level;
+        if let Some(conflict) = self.conflict() {
+            return Err(AppendError::Conflict(conflict));
+        }
         let guard = self.enter(&handle.gate).await?;
         let view = self.view.load();
         if view.lost.is_some() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hc_merkle::proof::{Batch as Proofs, Confirmed, Proof};
 use hc_merkle::{Authority, Node, NodeIndex, ProofError};
-use hc_replicator::{Input, Rejection, Reply, Ticket};
+use hc_replicator::{Effect, Input, Rejection, Reply, Ticket};
 use hc_storage::{Batch, Durability, StorageError};
 
 use super::Core;
@@ -24,15 +24,16 @@ pub(crate) struct ApplyQueue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    jobs: VecDeque<(Ticket, Proof)>,
+    jobs: VecDeque<(Ticket, Effect)>,
     bytes: usize,
 }
 
 impl ApplyQueue {
-    pub(crate) fn push(&self, ticket: Ticket, proof: Proof) {
+    /// Adds what changes the log, or is compared with it: its turn comes.
+    pub(crate) fn push(&self, ticket: Ticket, effect: Effect) {
         let mut waiting = self.0.lock();
-        waiting.bytes = waiting.bytes.saturating_add(weight(&proof));
-        waiting.jobs.push_back((ticket, proof));
+        waiting.bytes = waiting.bytes.saturating_add(weight(&effect));
+        waiting.jobs.push_back((ticket, effect));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -44,27 +45,55 @@ impl ApplyQueue {
         self.0.lock().bytes
     }
 
-    /// What is verified together: up to [`APPLY_BATCH`] proofs and [`APPLY_BATCH_BYTES`].
-    fn take(&self) -> (Vec<Ticket>, Vec<Proof>) {
+    /// What is next: proofs to verify together, up to [`APPLY_BATCH`] and [`APPLY_BATCH_BYTES`], or
+    /// something else by itself.
+    fn take(&self) -> Next {
         let mut waiting = self.0.lock();
         let mut taken = (Vec::new(), Vec::new());
         let mut bytes = 0_usize;
         while taken.0.len() < APPLY_BATCH && bytes < APPLY_BATCH_BYTES {
-            let Some((ticket, proof)) = waiting.jobs.pop_front() else {
+            let by_itself =
+                |(_, effect): &(Ticket, Effect)| !matches!(effect, Effect::Apply { .. });
+            if !taken.0.is_empty() && waiting.jobs.front().is_some_and(by_itself) {
+                break;
+            }
+            let Some((ticket, effect)) = waiting.jobs.pop_front() else {
                 break;
             };
-            let weight = weight(&proof);
+            let weight = weight(&effect);
             bytes = bytes.saturating_add(weight);
             waiting.bytes = waiting.bytes.saturating_sub(weight);
-            taken.0.push(ticket);
-            taken.1.push(proof);
+            match effect {
+                Effect::Apply { data } => {
+                    taken.0.push(ticket);
+                    taken.1.push(data);
+                }
+                effect => return Next::Other(ticket, effect),
+            }
         }
-        taken
+        Next::Proofs(taken.0, taken.1)
+    }
+
+    /// Takes out all that waits.
+    fn take_all(&self) -> Vec<Ticket> {
+        let waiting = std::mem::take(&mut *self.0.lock());
+        waiting.jobs.into_iter().map(|(ticket, _)| ticket).collect()
     }
 }
 
-fn weight(proof: &Proof) -> usize {
-    proof.block.as_ref().map_or(0, |block| block.value.len())
+/// What is to be done next.
+#[allow(clippy::large_enum_variant)] // moved once
+enum Next {
+    Proofs(Vec<Ticket>, Vec<Proof>),
+    Other(Ticket, Effect),
+}
+
+fn weight(effect: &Effect) -> usize {
+    let block = match effect {
+        Effect::Apply { data } => data.block.as_ref(),
+        _ => None,
+    };
+    block.map_or(0, |block| block.value.len())
 }
 
 impl Core {
@@ -72,7 +101,8 @@ impl Core {
     pub(crate) async fn pump(self: Arc<Self>) {
         while !self.apply.is_empty() {
             let Ok(guard) = self.lane.lock().await else {
-                return self.refuse_all();
+                self.refuse_all();
+                break;
             };
             if self.durability < Durability::Disk {
                 self.apply_now(guard);
@@ -81,12 +111,22 @@ impl Core {
                 self.block_on_disk(move || core.apply_now(guard)).await;
             }
         }
+        if self.conflict().is_some() {
+            // The handles are closed already; what the store says on the way is nobody's to hear.
+            self.close().await.ok();
+        }
     }
 
     /// Verifies, stores, publishes and answers one batch. Answers even if nobody polls the one who
     /// brought it any more.
     fn apply_now(&self, guard: Guard) {
-        let (tickets, proofs) = self.apply.take();
+        let (tickets, proofs) = match self.apply.take() {
+            Next::Proofs(tickets, proofs) => (tickets, proofs),
+            Next::Other(ticket, Effect::CheckConflict { data }) => {
+                return self.check_conflict(guard, ticket, data);
+            }
+            Next::Other(ticket, step) => return self.follow_fork(guard, ticket, step),
+        };
         let (tickets, proofs, repeated) = self.set_repeated_aside(tickets, proofs);
         let asked = Asked { tickets, repeated };
         if let Err(error) = self.apply_proofs(guard, proofs, &asked) {
@@ -196,17 +236,11 @@ impl Core {
 
     /// The log takes no more writes.
     fn refuse_all(&self) {
-        loop {
-            let (tickets, _) = self.apply.take();
-            if tickets.is_empty() {
-                return;
-            }
-            let refused = tickets.into_iter();
-            self.feed(refused.map(|ticket| Input::Completed {
-                ticket,
-                reply: Reply::Failed,
-            }));
-        }
+        let refused = self.apply.take_all().into_iter();
+        self.feed(refused.map(|ticket| Input::Completed {
+            ticket,
+            reply: Reply::Failed,
+        }));
     }
 }
 
@@ -241,7 +275,7 @@ pub(crate) fn stage(view: &View, confirmed: &Confirmed) -> Option<Staged> {
     Some(staged)
 }
 
-fn judge(outcome: &Result<(), ProofError>) -> Reply {
+pub(super) fn judge(outcome: &Result<(), ProofError>) -> Reply {
     match outcome {
         Ok(()) => Reply::Applied,
         Err(error) if !error.is_senders_fault() => Reply::Stale,

@@ -3,12 +3,13 @@
 //! A change is planned under the lane, committed as one batch, and only then published; commit and
 //! publish are one step that no dropped future can split.
 //!
-//! **Order of locks:** lane → view → machine → outbox. Whoever holds one may take those after it,
+//! **Order of locks:** lane → machine → view → outbox. Whoever holds one may take those after it,
 //! never those before. All but the lane are held for a few instructions and never across an await.
 
 mod append;
 mod apply;
 mod clear;
+pub(crate) mod conflict;
 pub(crate) mod cuts;
 mod group;
 mod handles;
@@ -19,6 +20,7 @@ mod marks;
 mod open;
 pub(crate) mod publish;
 mod refresh;
+mod reorg;
 mod seal;
 pub(crate) mod together;
 mod truncate;
@@ -29,12 +31,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hc_bitfield::Bitfield;
+use hc_merkle::proof::Reorg;
 use hc_merkle::{CoreKey, DiscoveryKey};
 use hc_storage::{CoreEntry, CoreStore, Durability, StorageError, Store, Topic};
 
 pub(crate) use self::append::AppendOptions;
 use self::apply::ApplyQueue;
 pub(crate) use self::apply::stage;
+use self::conflict::Conflict;
 use self::handles::Handles;
 use self::hints::Hints;
 pub use self::home::GroupActive;
@@ -82,6 +86,10 @@ pub(crate) struct Core {
     pub(crate) hints: Hints,
     /// What peers sent and nobody has verified yet.
     pub(crate) apply: ApplyQueue,
+    /// A later fork, on the way to where it parts from ours. Only for who holds the lane.
+    reorg: Mutex<Option<Reorg>>,
+    /// The log was signed twice, and is frozen.
+    conflict: OnceLock<Conflict>,
     /// Why nothing more can be stored, once that is so: what is not here does not come any more.
     fault: OnceLock<Arc<StorageError>>,
     /// When the machine's time began.
@@ -121,10 +129,7 @@ impl Core {
     /// As [`close`](Self::close), but leaves the store open. Whoever comes second waits as the first
     /// does, and nothing is told twice.
     pub(crate) async fn shut(&self) {
-        self.gate.close();
-        self.handles.close();
-        self.exclusive.close();
-        self.lane.close();
+        self.shut_gates();
         self.lane.idle().await;
         self.end();
     }
@@ -173,6 +178,14 @@ impl Core {
     /// Whether blocks are encrypted before they are appended.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.encrypted.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new work on all handles, for good.
+    fn shut_gates(&self) {
+        self.gate.close();
+        self.handles.close();
+        self.exclusive.close();
+        self.lane.close();
     }
 
     /// A turn on the lane, unless the handle is closed before it comes.

@@ -13,6 +13,7 @@ use hc_storage::{
 };
 
 use super::apply::ApplyQueue;
+use super::conflict::Conflict;
 use super::handles::Handles;
 use super::hints::Hints;
 use super::lane::Lane;
@@ -53,6 +54,8 @@ pub(crate) struct Opening {
     pub(crate) overwrite: bool,
     pub(crate) user_data: Vec<(String, Bytes)>,
     pub(crate) durability: Durability,
+    /// A frozen log is opened too.
+    pub(crate) read_frozen: bool,
     pub(crate) runtime: Arc<dyn Runtime>,
     /// The store that the log is one of.
     pub(crate) home: Option<Arc<dyn Home>>,
@@ -152,6 +155,13 @@ impl Opening {
                 return Err(error);
             }
         };
+        let conflict = Conflict::stored(&*log)?;
+        if let Some(conflict) = conflict.filter(|_| !self.read_frozen) {
+            if owns_store {
+                store.close().ok();
+            }
+            return Err(OpenError::Frozen { key, conflict });
+        }
         let auth = log.auth()?;
         let authority = self.authority(&*log, &auth, &*store)?;
         let signer = self.signer(&*store, &*log, &auth, &authority)?;
@@ -168,15 +178,16 @@ impl Opening {
         let length = view.lost.unwrap_or(view.head.length());
         let encrypted = mark_encrypted(&*log, &*store, cipher, length)?;
         self.store_user_data(&*log)?;
-        let (runtime, access) = (self.runtime, store.access());
+        let may_write = store.access() == Access::ReadWrite && conflict.is_none();
+        let runtime = self.runtime;
         let group = log.group()?;
         let hints = log.hints()?;
         Ok(Arc::new(Core {
             key,
             discovery_key: key.discovery_key(),
             has_secret_key: signer.is_some(),
-            writer: once(signer.filter(|_| access == Access::ReadWrite)),
-            external: external.filter(|_| access == Access::ReadWrite),
+            writer: once(signer.filter(|_| may_write)),
+            external: external.filter(|_| may_write),
             encrypted: AtomicBool::new(encrypted),
             group: once(group),
             home: self.home,
@@ -190,6 +201,8 @@ impl Opening {
             hints: Hints::new(hints),
             runtime,
             apply: ApplyQueue::default(),
+            reorg: Mutex::default(),
+            conflict: conflict.map(OnceLock::from).unwrap_or_default(),
             fault: OnceLock::new(),
             view: ViewCell::new(view),
             hub: Hub::default(),

@@ -163,12 +163,15 @@ impl Core {
     pub(super) fn publish(&self, next: View, change: Published, answers: Vec<Input>) {
         let before = self.view.load();
         let next = Arc::new(next);
-        self.view.store(next.clone());
-        if let Some(length) = change.truncated {
-            self.hints.lower(length);
-        }
-        self.announce(&before, &next, &change);
-        self.tell_machine(&next, change, answers);
+        let news = change.clone();
+        let show = || {
+            self.view.store(next.clone());
+            if let Some(length) = news.truncated {
+                self.hints.lower(length);
+            }
+        };
+        let announce = || self.announce(&before, &next, &news);
+        self.tell_machine(&next, change, answers, show, announce);
         self.watchers.publish(next.state());
     }
 
@@ -188,7 +191,11 @@ impl Core {
                 length,
                 fork: after.head.fork(),
             });
-        } else if at(before) != at(after) {
+        }
+        let before = change
+            .truncated
+            .map_or_else(|| at(before), |length| (after.head.fork(), length));
+        if before != at(after) {
             self.hub.emit(&Event::Append {
                 length: after.head.length(),
             });

@@ -68,6 +68,7 @@ pub struct OpenCore {
     key_pair: Option<KeyPair>,
     cipher: Option<Arc<Cipher>>,
     if_missing: Option<IfMissing>,
+    read_frozen: bool,
     defaults: Defaults,
     pull: Option<PullPolicy>,
     durability: Option<Durability>,
@@ -92,6 +93,7 @@ impl OpenCore {
             key_pair: None,
             cipher: None,
             if_missing: None,
+            read_frozen: false,
             defaults: Defaults {
                 read_only: store.session.read_only,
                 ..Defaults::default()
@@ -167,6 +169,12 @@ impl OpenCore {
             "if_missing",
             &mut self.contradiction,
         );
+        self
+    }
+
+    /// As [`Builder::read_frozen`](crate::Builder::read_frozen).
+    pub fn read_frozen(mut self) -> Self {
+        self.read_frozen = true;
         self
     }
 
@@ -259,6 +267,7 @@ impl OpenCore {
         let opening = self.store.shared.opening(meant.identity);
         Opening {
             lost: None,
+            read_frozen: self.read_frozen,
             cipher: self.cipher.clone(),
             if_missing: self.if_missing.unwrap_or_default(),
             durability: self.durability.unwrap_or(opening.durability),

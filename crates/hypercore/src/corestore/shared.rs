@@ -177,6 +177,7 @@ impl Shared {
     pub(super) fn opening(&self, identity: Identity) -> Opening {
         Opening {
             lost: None,
+            read_frozen: false,
             storage: Storage::open(self.store.clone()),
             identity,
             cipher: None,

@@ -352,7 +352,7 @@ impl LineState {
             Waited::Done(Outcome::Available) => Ok(()),
             Waited::Done(_) => Err(GetError::Truncated { index }),
             Waited::TimedOut => Err(GetError::TimedOut { index }),
-            Waited::Closed => Err(GetError::Closed),
+            Waited::Closed(why) => Err(why.into()),
             Waited::Failed(error) => Err(GetError::Unstorable { index, error }),
         }
     }

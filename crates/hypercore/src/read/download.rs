@@ -88,7 +88,8 @@ impl Download {
         } = self;
         let wanted = Wanted::of(&what);
         if gate.is_closed() {
-            let done = Box::pin(async { Err(DownloadError::Closed) });
+            let why = core.closed::<DownloadError>();
+            let done = Box::pin(async { Err(why) });
             return Downloading { core, wanted, done };
         }
         let demand = core.demand(what);
@@ -98,7 +99,7 @@ impl Download {
                 Waited::Done(Outcome::Available) => Ok(()),
                 Waited::Done(_) => Err(DownloadError::Truncated),
                 Waited::TimedOut => Err(DownloadError::TimedOut),
-                Waited::Closed => Err(DownloadError::Closed),
+                Waited::Closed(why) => Err(why.into()),
                 Waited::Failed(error) => Err(DownloadError::Storage(error)),
             }
         });
@@ -206,13 +207,13 @@ impl Update {
 
     async fn run(self) -> Result<bool, UpdateError> {
         if self.gate.is_closed() {
-            return Err(UpdateError::Closed);
+            return Err(self.core.closed());
         }
         let demand = self.core.demand(Demand::Upgrade);
         match self.wait.apply(&self.core, &self.gate, demand).await {
             Waited::Done(outcome) => Ok(outcome == Outcome::Upgraded),
             Waited::TimedOut => Err(UpdateError::TimedOut),
-            Waited::Closed => Err(UpdateError::Closed),
+            Waited::Closed(why) => Err(why.into()),
             Waited::Failed(error) => Err(UpdateError::Storage(error)),
         }
     }

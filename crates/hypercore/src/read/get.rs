@@ -87,7 +87,7 @@ impl Get {
         let (reader, index) = (&self.reader, self.index);
         let handle = &reader.handle;
         if handle.gate.is_closed() {
-            return Err(GetError::Closed);
+            return Err(handle.core.closed());
         }
         if let Some(block) = reader.look(index, self.form).await? {
             return Ok(block);
@@ -108,7 +108,11 @@ impl Get {
             Demand::Block(index)
         };
         loop {
-            reader.fetch(what.clone(), index, wait).await?;
+            match reader.fetch(what.clone(), index, wait).await {
+                // It was cut before it was asked for, and the machine heard of it after.
+                Err(GetError::Truncated { .. }) if !reader.is_cut(index, asked) => {}
+                fetched => fetched?,
+            }
             if reader.is_cut(index, asked) {
                 return Err(GetError::Truncated { index });
             }

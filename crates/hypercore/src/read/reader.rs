@@ -13,7 +13,6 @@ use super::frozen::Frozen;
 use super::wait::{Wait, Waited};
 use crate::core::cuts::Cuts;
 use crate::error::GetError;
-use crate::event::Watch;
 use crate::line::LineState;
 use crate::session::Handle;
 
@@ -167,14 +166,6 @@ impl Reader {
         }
     }
 
-    /// What yields when the state that is read changes.
-    pub(crate) fn watch_next(&self) -> Watch {
-        match &self.line {
-            Some(line) => line.watchers.watch_next(),
-            None => self.handle.core.watchers.watch_next(),
-        }
-    }
-
     /// Demands a block, and says once it is stored. It may be gone again then.
     pub(crate) async fn fetch(
         &self,
@@ -191,7 +182,7 @@ impl Reader {
             Waited::Done(Outcome::Available) => Ok(()),
             Waited::Done(_) => Err(GetError::Truncated { index }),
             Waited::TimedOut => Err(GetError::TimedOut { index }),
-            Waited::Closed => Err(GetError::Closed),
+            Waited::Closed(why) => Err(why.into()),
             Waited::Failed(error) => Err(GetError::Unstorable { index, error }),
         }
     }

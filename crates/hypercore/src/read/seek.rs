@@ -1,19 +1,22 @@
 //! Where a byte of the log lies, as the nodes of the tree tell.
 //!
-//! Owns reading the nodes for the walk, which is `hc-merkle`'s, and waiting for those that are not here.
+//! Owns reading the nodes for the walk, which is `hc-merkle`'s, and asking for those that are not here.
+//! Whom to ask for what is the machine's matter.
 
 use std::future::IntoFuture;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hc_merkle::{BlockIndex, ByteOffset, Seek as Walk, Sought, drive};
-use hc_replicator::Demand;
+use futures_lite::future::yield_now;
+use hc_merkle::{BlockIndex, ByteOffset, Fork, Length, Seek as Walk, Sought, drive};
+use hc_replicator::{Demand, Seek as Lacking};
 use hc_storage::StorageError;
 use thiserror::Error;
 
 use super::reader::Reader;
 use super::wait::{Wait, Waited};
+use crate::core::conflict::Conflict;
 use crate::error::GetError;
 use crate::hypercore::Hypercore;
 use crate::rt::BoxFuture;
@@ -59,6 +62,9 @@ pub enum SeekError {
         /// Which was sought.
         byte: u64,
     },
+    /// The log was signed twice, and is frozen.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,
@@ -103,7 +109,7 @@ impl Seek {
     async fn run(self) -> Result<Position, SeekError> {
         let handle = &self.reader.handle;
         if handle.gate.is_closed() {
-            return Err(SeekError::Closed);
+            return Err(handle.core.closed());
         }
         let wait = self.wait.unwrap_or(handle.defaults.wait);
         let wait = match wait {
@@ -111,24 +117,55 @@ impl Seek {
             wait => wait.fixed(&handle.core),
         };
         loop {
-            let mut changes = self.reader.watch_next();
-            match self.reader.seek(self.byte) {
-                Err(SeekError::NotLocal { blocks, .. }) if wait != Wait::No => {
-                    self.narrow(blocks, wait).await?;
-                }
-                Err(SeekError::PastEnd { .. })
-                    if wait != Wait::No && self.reader.frozen.is_none() =>
-                {
+            // Taken before looking, so that nothing that changes meanwhile is missed.
+            let line = self.reader.line.as_ref();
+            let changes = line.map(|line| line.watchers.watch_next());
+            let missing = match self.reader.look_for(self.byte)? {
+                Looked::Found(position) => return Ok(position),
+                Looked::Missing(missing) => missing,
+            };
+            let is_past = missing.blocks.is_empty();
+            let frozen = self.reader.frozen.is_some();
+            if wait == Wait::No || (is_past && frozen) {
+                return Err(self.reader.not_local(self.byte, missing));
+            }
+            match changes.filter(|_| !frozen) {
+                None if !frozen => self.ask(missing, wait).await?,
+                Some(mut changes) if is_past => {
                     let longer = wait.apply(&handle.core, &handle.gate, changes.next());
                     self.end(longer.await)?;
                 }
-                other => return other,
+                _ => self.narrow(missing.blocks, wait).await?,
             }
         }
     }
 
-    /// Fetches a block in the middle of those that the byte may be in: the nodes that prove it leave at
-    /// most half of them.
+    /// Asks for nodes that tell more, or for a longer log where it ends before the byte.
+    async fn ask(&self, missing: Missing, wait: Wait) -> Result<(), SeekError> {
+        let handle = &self.reader.handle;
+        let demand = handle.core.demand(Demand::Seek(Lacking {
+            bytes: ByteOffset::new(self.byte),
+            padding: self.reader.padding(),
+            blocks: missing.blocks,
+            at: missing.at,
+        }));
+        self.end(wait.apply(&handle.core, &handle.gate, demand).await)?;
+        // What the store has may be about to be what everybody sees.
+        yield_now().await;
+        Ok(())
+    }
+
+    fn end<T>(&self, waited: Waited<T>) -> Result<T, SeekError> {
+        match waited {
+            Waited::Done(done) => Ok(done),
+            Waited::TimedOut => Err(SeekError::TimedOut { byte: self.byte }),
+            Waited::Closed(why) => Err(why.into()),
+            Waited::Failed(error) => Err(SeekError::Unstorable(error)),
+        }
+    }
+
+    /// Of a state that is held fast, and on a branch: fetches a block in the middle of those that the byte may be in. The
+    /// nodes that prove it leave at most half of them.
     async fn narrow(&self, blocks: Range<u64>, wait: Wait) -> Result<(), SeekError> {
         let byte = self.byte;
         let middle = BlockIndex::new(blocks.start.midpoint(blocks.end));
@@ -143,16 +180,8 @@ impl Seek {
             Err(GetError::TimedOut { .. }) => Err(SeekError::TimedOut { byte }),
             Err(GetError::Unstorable { error, .. }) => Err(SeekError::Unstorable(error)),
             Err(GetError::Storage(error)) => Err(SeekError::Storage(error)),
+            Err(GetError::Conflict(conflict)) => Err(conflict.into()),
             Err(_) => Err(SeekError::Closed),
-        }
-    }
-
-    fn end<T>(&self, waited: Waited<T>) -> Result<T, SeekError> {
-        match waited {
-            Waited::Done(done) => Ok(done),
-            Waited::TimedOut => Err(SeekError::TimedOut { byte: self.byte }),
-            Waited::Closed => Err(SeekError::Closed),
-            Waited::Failed(error) => Err(SeekError::Unstorable(error)),
         }
     }
 }
@@ -166,19 +195,53 @@ impl IntoFuture for Seek {
     }
 }
 
+/// What the stored nodes tell of a byte.
+enum Looked {
+    Found(Position),
+    Missing(Missing),
+}
+
+/// Where a byte is that is not found.
+struct Missing {
+    /// It is in one of these; in none, where the log ends before it.
+    blocks: Range<u64>,
+    /// The log that was looked at.
+    at: (Fork, Length),
+}
+
 impl Reader {
+    /// Goes as far as the nodes that are stored here lead.
+    fn look_for(&self, byte: u64) -> Result<Looked, StorageError> {
+        let held = self.hold()?;
+        let walk = Walk::new(&held.head, ByteOffset::new(byte), self.padding());
+        let sought = drive(walk, |indexes| held.nodes(&self.handle.core, indexes))?;
+        let at = (held.head.fork(), held.head.length());
+        let end = at.1.get();
+        Ok(match sought {
+            Sought::Block { index, offset } => Looked::Found(Position { index, offset }),
+            Sought::Within { blocks } => Looked::Missing(Missing { blocks, at }),
+            Sought::Past => Looked::Missing(Missing {
+                blocks: end..end,
+                at,
+            }),
+        })
+    }
+
+    fn not_local(&self, byte: u64, missing: Missing) -> SeekError {
+        let Missing { blocks, .. } = missing;
+        if !blocks.is_empty() {
+            return SeekError::NotLocal { byte, blocks };
+        }
+        let held = self.hold();
+        let byte_length = held.map_or(0, |held| self.plain_length(&held.head));
+        SeekError::PastEnd { byte, byte_length }
+    }
+
     /// Finds the block that a byte lies in, by the nodes that are stored here.
     pub(crate) fn seek(&self, byte: u64) -> Result<Position, SeekError> {
-        let frozen = self.hold()?;
-        let walk = Walk::new(&frozen.head, ByteOffset::new(byte), self.padding());
-        let sought = drive(walk, |indexes| frozen.nodes(&self.handle.core, indexes))?;
-        match sought {
-            Sought::Block { index, offset } => Ok(Position { index, offset }),
-            Sought::Within { blocks } => Err(SeekError::NotLocal { byte, blocks }),
-            Sought::Past => Err(SeekError::PastEnd {
-                byte,
-                byte_length: self.plain_length(&frozen.head),
-            }),
+        match self.look_for(byte)? {
+            Looked::Found(position) => Ok(position),
+            Looked::Missing(missing) => Err(self.not_local(byte, missing)),
         }
     }
 }
@@ -188,6 +251,9 @@ impl Hypercore {
     /// not tell is asked of peers, and a byte past the end is waited for. Bytes are those of the plain
     /// text where the handle can decrypt; the byte after the last is at the start of the block after the
     /// last.
+    ///
+    /// Where a peer's word alone would have to be taken for how two neighbours share their bytes, one of
+    /// the two blocks is fetched.
     ///
     /// ```
     /// # futures_lite::future::block_on(async {

@@ -8,6 +8,7 @@ use futures_lite::future;
 use hc_storage::StorageError;
 
 use crate::core::Core;
+use crate::error::Closed;
 use crate::sync::Gate;
 
 /// How long to wait for what is not here.
@@ -28,7 +29,7 @@ pub enum Wait {
 pub(crate) enum Waited<T> {
     Done(T),
     TimedOut,
-    Closed,
+    Closed(Closed),
     /// What would come could not be stored.
     Failed(Arc<StorageError>),
 }
@@ -60,12 +61,12 @@ impl Wait {
             match (what.await, core.fault()) {
                 (Some(done), _) => Waited::Done(done),
                 (None, Some(fault)) => Waited::Failed(fault),
-                (None, None) => Waited::Closed,
+                (None, None) => why_closed(core),
             }
         };
         let closed = async {
             gate.closed().await;
-            Waited::Closed
+            why_closed(core)
         };
         let late = async {
             match deadline {
@@ -76,4 +77,8 @@ impl Wait {
         };
         future::or(done, future::or(closed, late)).await
     }
+}
+
+fn why_closed<T>(core: &Core) -> Waited<T> {
+    Waited::Closed(Closed(core.conflict()))
 }

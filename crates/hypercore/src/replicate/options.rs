@@ -47,6 +47,12 @@ impl Builder {
         self.replicating(|config| config.eager_upgrade = eager)
     }
 
+    /// Whether to follow peers to a later fork, dropping what the two do not have in common; so by
+    /// default. Where there is no block yet there is nothing to drop, and any fork is taken.
+    pub fn follow_forks(self, follow: bool) -> Self {
+        self.replicating(|config| config.follow_forks = follow)
+    }
+
     /// Whether the newest block is fetched together with each longer log; not by default.
     pub fn latest_block(self, fetch: bool) -> Self {
         self.replicating(|config| config.latest_block = fetch)
@@ -88,6 +94,11 @@ impl Hypercore {
     /// As [`Builder::eager_upgrade`], from now on.
     pub fn set_eager_upgrade(&self, eager: bool) {
         self.core.configure(|config| config.eager_upgrade = eager);
+    }
+
+    /// As [`Builder::follow_forks`], from now on.
+    pub fn set_follow_forks(&self, follow: bool) {
+        self.core.configure(|config| config.follow_forks = follow);
     }
 
     /// As [`Builder::latest_block`], from now on.

@@ -15,7 +15,7 @@ use hc_protocol::capability::{ALIAS, ReplicationHandshake, channel_name, request
 use hc_protocol::message::{Message, MessageKind};
 use hc_protocol::mux::{self, ChannelId, MessageType, Name, RemoteOpen};
 use hc_protocol::{HandshakeHash, Link, Side};
-use hc_replicator::{Effect, Hangup, Input, PeerId, PeerInfo, Reply, Ticket};
+use hc_replicator::{Effect, Hangup, Input, PeerId, PeerInfo, Ticket};
 
 use super::alarms::Alarms;
 use super::error::ReplicateError;
@@ -37,8 +37,8 @@ pub(super) struct Router {
     next_slot: usize,
     by_log: BTreeMap<DiscoveryKey, usize>,
     by_channel: BTreeMap<ChannelId, usize>,
-    by_peer: BTreeMap<PeerId, usize>,
-    outbox: Arc<Outbox>,
+    pub(super) by_peer: BTreeMap<PeerId, usize>,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) doors: Arc<Doors>,
     /// Where logs come from that were not added.
     pub(super) source: Option<Arc<dyn Source>>,
@@ -48,9 +48,9 @@ pub(super) struct Router {
     storing: BTreeSet<usize>,
     /// Logs that the remote does not want.
     refused: BTreeSet<usize>,
-    room: Room,
+    pub(super) room: Room,
     /// Requests of the remote that wait for room.
-    unproven: VecDeque<(PeerId, Ticket, Effect)>,
+    pub(super) unproven: VecDeque<(PeerId, Ticket, Effect)>,
     /// Messages for one machine, until one for another comes.
     received: Vec<Input>,
     receiving: usize,
@@ -172,6 +172,8 @@ impl Router {
                 let Some(at) = self.by_channel.get(&channel).copied() else {
                     return Ok(());
                 };
+                // Its last words may be that the log was signed twice.
+                self.note_work(at);
                 self.lose(at);
                 if reason == mux::Closed::Rejected {
                     self.refused.insert(at);
@@ -356,7 +358,6 @@ impl Router {
         if tasks.is_empty() && !attended && self.unproven.is_empty() {
             return Ok(false);
         }
-        self.attend(link, attention);
         let mut replies = Replies::default();
         let mut progress = attended || !tasks.is_empty();
         link.cork();
@@ -364,6 +365,8 @@ impl Router {
             self.task(link, peer, task, &mut replies)?;
         }
         link.uncork();
+        // A log that is closed for a conflict has said so by now.
+        self.attend(link, attention);
         progress |= self.prove(link.pending().saturating_add(unsent), &mut replies);
         self.reply(replies);
         Ok(progress)
@@ -396,10 +399,6 @@ impl Router {
                     Err(error) => return Err(ReplicateError::Unsendable(error)),
                 }
             }
-            Task::Run(ticket, Effect::Apply { data }) => {
-                slot.core.apply.push(ticket, data);
-                self.storing.insert(at);
-            }
             Task::Run(ticket, Effect::CheckUpgrade { fork, length }) => {
                 let reply = slot.core.can_upgrade_from(fork, length);
                 replies.add(at, ticket, reply);
@@ -407,7 +406,10 @@ impl Router {
             Task::Run(ticket, effect @ Effect::Prove { .. }) => {
                 self.unproven.push_back((peer, ticket, effect));
             }
-            Task::Run(ticket, _) => replies.add(at, ticket, Reply::Failed),
+            Task::Run(ticket, effect) => {
+                slot.core.apply.push(ticket, effect);
+                self.storing.insert(at);
+            }
             Task::Hangup(Hangup::Fault(fault)) => {
                 let log = slot.core.discovery_key;
                 return Err(ReplicateError::Fault { log, fault });
@@ -418,32 +420,6 @@ impl Router {
             }
         }
         Ok(())
-    }
-
-    /// Proves what was asked for as long as there is room to send it.
-    fn prove(&mut self, unsent: usize, replies: &mut Replies) -> bool {
-        let mut unsent = unsent.saturating_add(self.outbox.bytes());
-        let mut progress = false;
-        while unsent < self.room.limit() {
-            let Some((peer, ticket, effect)) = self.unproven.pop_front() else {
-                break;
-            };
-            progress = true;
-            let Some(at) = self.by_peer.get(&peer).copied() else {
-                continue;
-            };
-            let (Some(slot), Effect::Prove { fork, request }) = (self.slots.get(&at), effect)
-            else {
-                continue;
-            };
-            let reply = slot.core.prove(fork, &request);
-            if let Reply::Proof(proof) = &reply {
-                let block = proof.block.as_ref().map_or(0, |block| block.value.len());
-                unsent = unsent.saturating_add(block);
-            }
-            replies.add(at, ticket, reply);
-        }
-        progress
     }
 
     fn reply(&self, replies: Replies) {
@@ -490,6 +466,9 @@ impl Router {
         let Some(slot) = self.slots.get(&at) else {
             return;
         };
+        if slot.is_closed() && slot.is_pumping() {
+            return; // until that is done
+        }
         if slot.is_closed() {
             if let Some(peering) = slot.peering {
                 link.close(peering.channel);
@@ -516,14 +495,24 @@ impl Router {
         }
     }
 
+    fn note_work(&mut self, at: usize) {
+        let slot = self.slots.get(&at);
+        if slot.is_some_and(|slot| !slot.core.apply.is_empty()) {
+            self.storing.insert(at);
+        }
+    }
+
     /// Stores what the remotes sent; says whether there was anything to do that is done now.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        let (slots, traffic) = (&mut self.slots, &self.traffic);
+        let (slots, traffic, outbox) = (&mut self.slots, &self.traffic, &self.outbox);
         self.storing.retain(|at| {
             traffic.looked();
             let pumped = slots.get_mut(at).map_or(Pumped::Idle, |slot| slot.pump(cx));
             progress |= pumped == Pumped::Done;
+            if pumped == Pumped::Done && slots.get(at).is_some_and(Slot::is_closed) {
+                outbox.attend(*at);
+            }
             pumped != Pumped::Idle
         });
         progress

@@ -5,9 +5,11 @@
 
 use hc_merkle::proof::{Plan, Planner, Request};
 use hc_merkle::{BlockIndex, Fork, Length, PlanError, Verifier, drive, flat};
-use hc_replicator::Reply;
+use hc_replicator::{Effect, Reply};
 use hc_storage::StorageError;
 
+use super::replies::Replies;
+use super::router::Router;
 use crate::core::Core;
 
 /// Why there is no proof.
@@ -30,7 +32,7 @@ impl From<StorageError> for NoProof {
 
 impl Core {
     /// The proof that answers a request, made from what is stored.
-    pub(super) fn prove(&self, fork: Fork, request: &Request) -> Reply {
+    pub(crate) fn prove(&self, fork: Fork, request: &Request) -> Reply {
         match self.try_prove(fork, request) {
             Ok(reply) => reply,
             Err(NoProof::Plan(error)) if error.is_invalid_request() => Reply::Invalid,
@@ -78,5 +80,31 @@ impl Core {
                 Reply::Failed
             }
         }
+    }
+}
+
+impl Router {
+    /// Proves what was asked for as long as there is room to send it.
+    pub(super) fn prove(&mut self, unsent: usize, replies: &mut Replies) -> bool {
+        let mut unsent = unsent.saturating_add(self.outbox.bytes());
+        let mut progress = false;
+        while unsent < self.room.limit() {
+            let Some((peer, ticket, effect)) = self.unproven.pop_front() else {
+                break;
+            };
+            progress = true;
+            let slot = |at: &usize| Some((*at, self.slots.get(at)?));
+            let slot = self.by_peer.get(&peer).and_then(slot);
+            let (Some((at, slot)), Effect::Prove { fork, request }) = (slot, effect) else {
+                continue;
+            };
+            let reply = slot.core.prove(fork, &request);
+            if let Reply::Proof(proof) = &reply {
+                let block = proof.block.as_ref().map_or(0, |block| block.value.len());
+                unsent = unsent.saturating_add(block);
+            }
+            replies.add(at, ticket, reply);
+        }
+        progress
     }
 }

@@ -76,7 +76,7 @@ impl Slot {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.core.gate.is_closed()
+        self.core.gate.is_closed() || self.core.conflict().is_some()
     }
 
     /// Stores what the remotes sent, as far as that goes without waiting.

@@ -11,8 +11,8 @@ use hc_bitfield::Bitfield;
 use hc_merkle::{Authority, BlockIndex, ByteLength, Length};
 use hc_protocol::Time;
 use hc_replicator::{
-    Config, Demand, DemandId, Input, LocalView, ManifestState, Notice, Order, Outcome, Output,
-    PeerId, Published, Replicator, Span,
+    Config, Demand, DemandId, Effect, Input, LocalView, ManifestState, Notice, Order, Outcome,
+    Output, PeerId, Published, Replicator, Span, Ticket,
 };
 use hc_storage::Hints;
 
@@ -59,6 +59,7 @@ struct Aftermath {
     /// Messages of extensions, by their names.
     messages: Vec<(Peer, String, Bytes)>,
     extensions: Option<Arc<Extensions>>,
+    testimonies: Vec<(Ticket, Effect)>,
 }
 
 /// Numbers for peers: never reused in this process.
@@ -95,6 +96,12 @@ impl Swarm {
             match self.machine.poll_output() {
                 Output::Send { peer, message } => self.post(peer, Task::Send(message), after),
                 Output::Hangup { peer, reason } => self.post(peer, Task::Hangup(reason), after),
+                Output::Run { ticket, effect, .. }
+                    if matches!(effect, Effect::CheckConflict { .. }) =>
+                {
+                    // Whoever said so may be gone by the time somebody looks.
+                    after.testimonies.push((ticket, effect));
+                }
                 Output::Run {
                     ticket,
                     peer,
@@ -210,20 +217,32 @@ impl Core {
     /// Gives the machine inputs, and does what it says: all under one lock but what wakes others.
     pub(crate) fn feed(&self, inputs: impl IntoIterator<Item = Input>) {
         let mut after = Aftermath::default();
-        {
-            let mut swarm = self.swarm.lock();
-            let heard = self.hub.heard();
-            for input in inputs {
-                swarm.machine.handle(self.time(), input);
-                swarm.drain(heard, &mut after);
-            }
-        }
+        self.handle(&mut self.swarm.lock(), inputs, &mut after);
         self.finish(after);
+    }
+
+    fn handle(
+        &self,
+        swarm: &mut Swarm,
+        inputs: impl IntoIterator<Item = Input>,
+        after: &mut Aftermath,
+    ) {
+        let heard = self.hub.heard();
+        for input in inputs {
+            swarm.machine.handle(self.time(), input);
+            swarm.drain(heard, after);
+        }
     }
 
     fn finish(&self, after: Aftermath) {
         if let Some(length) = after.remote_contiguous {
             self.hints.raise(length);
+        }
+        if !after.testimonies.is_empty() {
+            for (ticket, effect) in after.testimonies {
+                self.apply.push(ticket, effect);
+            }
+            self.attend();
         }
         for event in &after.events {
             self.hub.emit(event);
@@ -239,11 +258,28 @@ impl Core {
         after.wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Tells the machine that a view was published, and what was waiting for that.
-    pub(crate) fn tell_machine(&self, view: &View, change: Published, answers: Vec<Input>) {
+    /// Shows a view to everybody and tells the machine of it in the same moment, so that nothing is
+    /// asked of the machine by who sees a later log than it knows; then what was waiting for that.
+    /// `announce` is called before anybody who waits is woken.
+    pub(crate) fn tell_machine(
+        &self,
+        view: &View,
+        change: Published,
+        answers: Vec<Input>,
+        show: impl FnOnce(),
+        announce: impl FnOnce(),
+    ) {
         let view = local_view(view);
         let published = Input::Published { change, view };
-        self.feed(std::iter::once(published).chain(answers));
+        let inputs = std::iter::once(published).chain(answers);
+        let mut after = Aftermath::default();
+        {
+            let mut swarm = self.swarm.lock();
+            show();
+            self.handle(&mut swarm, inputs, &mut after);
+        }
+        announce();
+        self.finish(after);
     }
 
     /// When the machine wants to be called again.
@@ -426,7 +462,7 @@ impl Core {
             let mut swarm = self.swarm.lock();
             let id = swarm.next_demand();
             // What cannot be stored cannot be waited for.
-            if self.fault().is_none() {
+            if self.fault().is_none() && self.conflict().is_none() {
                 swarm.waiters.insert(id, sender);
             }
             swarm

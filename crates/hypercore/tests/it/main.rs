@@ -9,6 +9,7 @@ mod bits;
 mod branches;
 mod clear;
 mod codecs;
+mod conflicts;
 mod corestore;
 mod derive;
 mod disk;
@@ -34,6 +35,7 @@ mod replicate;
 #[path = "../sim/runtime.rs"]
 mod runtime;
 mod search;
+mod seeks;
 mod sessions;
 mod signers;
 mod snapshots;

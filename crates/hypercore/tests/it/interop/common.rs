@@ -270,6 +270,11 @@ impl Js {
         Ok(self.dir.path().join(MAIN))
     }
 
+    /// A log that is written there, with the key pair of a seed.
+    pub(super) fn write_as(&mut self, seed: &[u8; 32]) -> Result<CoreKey> {
+        self.write_with(&json!({ "seed": hex::encode(seed) }), None)
+    }
+
     /// Appends blocks of a pattern, so many at once.
     pub(super) fn append(
         &mut self,

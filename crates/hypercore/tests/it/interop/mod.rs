@@ -3,8 +3,10 @@
 //! Scenarios are functions of the version; `against_both!` makes two tests of each.
 
 mod common;
+mod conflict;
 mod economy;
 mod extensions;
+mod forks;
 mod full;
 mod kinds;
 mod live;
@@ -13,6 +15,7 @@ mod proofs;
 mod push;
 mod relay;
 mod resume;
+mod seeks;
 mod signers;
 mod sparse;
 mod structures;
