@@ -18,6 +18,7 @@ mod main_job;
 mod peers;
 mod ran;
 mod run;
+mod soak;
 mod tidy;
 mod vectors;
 
@@ -60,6 +61,15 @@ enum Chore {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Kills writers and plays against the models of the store, for as many rounds as one likes.
+    Soak {
+        /// Rounds at each level of durability, and sequences for each model.
+        #[arg(long, default_value_t = 2_000)]
+        rounds: u64,
+        /// What the rounds follow from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Appends, serves and fetches one large file, and has the reference do the same.
     MainJob {
         /// Size of the file.
@@ -100,6 +110,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::check(),
         Chore::Bench(options) => bench::run(&options),
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
+        Chore::Soak { rounds, seed } => soak::soak(rounds, seed),
         Chore::MainJob { mebibytes } => main_job::measure(mebibytes),
         Chore::Simulate { from, seeds } => ci::simulate(from, seeds),
         Chore::Growth { powers } => growth::measure(powers),

@@ -98,6 +98,30 @@ pub(crate) enum Command {
         /// The log's folder.
         dir: PathBuf,
     },
+    /// Drop what is damaged in a folder, so that peers can be asked for it.
+    Repair {
+        /// The folder.
+        dir: PathBuf,
+        /// Go on with a folder whose log lost its end: what was last written is gone for good here.
+        #[arg(long)]
+        accept_loss: bool,
+    },
+    /// Give back, at once, the space of what was cleared, cut or deleted.
+    Compact {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Remove a log from its folder, with its blocks and its secret key.
+    Purge {
+        /// The folder.
+        dir: PathBuf,
+        /// Key of the log, as hex or z-base-32; without one, the folder's first.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// Do it: nothing brings it back.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Show a key in all its forms, or make a new key pair.
     Key {
         /// A key as hex or z-base-32.

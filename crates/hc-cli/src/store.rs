@@ -5,8 +5,8 @@ use std::path::Path;
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
     AppendError, Builder, ClearError, CloseError, DownloadError, GetError, Hypercore, IfMissing,
-    InfoError, OpenError, RefreshError, SeekError, Storage, StorageError, StoreError,
-    TreeHashError, TruncateError, UpdateError, VerifyError,
+    InfoError, OpenError, PurgeError, RefreshError, SeekError, Storage, StorageError, Store,
+    StoreError, StoreOptions, TreeHashError, TruncateError, UpdateError, VerifyError,
 };
 
 use crate::args::Encryption;
@@ -50,6 +50,13 @@ pub(crate) async fn open(
 ) -> Result<Hypercore, Failure> {
     let builder = with_key(builder, encryption)?;
     builder.open().await.map_err(|error| opening(error, dir))
+}
+
+/// Opens a folder with all its logs, to look after it.
+pub(crate) fn folder(dir: &Path, options: StoreOptions) -> Result<impl Store + use<>, Failure> {
+    // what is done here is done at once, and nothing beside it
+    let store = options.collect(false).open(dir);
+    store.map_err(|error| opening(OpenError::Store(error), dir))
 }
 
 /// Brings everything to the disk.
@@ -111,6 +118,9 @@ pub(crate) fn opening(error: OpenError, dir: &Path) -> Failure {
     let advice = match &error {
         OpenError::Missing { .. } | OpenError::Store(StoreError::Missing { .. }) => {
             "; `hypercore create` makes a log, `hypercore fetch` copies one"
+        }
+        OpenError::Store(StoreError::Damaged(_)) => {
+            "; `hypercore repair --accept-loss` goes on without what is lost"
         }
         OpenError::OtherEncryption { .. } => "; another tool wrote it",
         OpenError::NotEncrypted { .. } => "; leave the encryption key out",
@@ -261,6 +271,16 @@ impl From<InfoError> for Failure {
     }
 }
 
+impl From<PurgeError> for Failure {
+    fn from(error: PurgeError) -> Self {
+        let kind = match &error {
+            PurgeError::Storage(error) => kind(error),
+            _ => Kind::Other,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
 impl From<CloseError> for Failure {
     fn from(error: CloseError) -> Self {
         Self::new(Kind::Other, chain(&error))
@@ -270,7 +290,9 @@ impl From<CloseError> for Failure {
 /// What an error of a store is to scripts.
 pub(crate) fn kind(error: &StorageError) -> Kind {
     match error {
-        StorageError::BlockDamaged { .. } | StorageError::Damaged(_) => Kind::Integrity,
+        StorageError::BlockDamaged { .. }
+        | StorageError::Damaged(_)
+        | StorageError::AppendsLost { .. } => Kind::Integrity,
         StorageError::Poisoned { cause } => kind(cause),
         _ => Kind::Other,
     }

@@ -27,6 +27,8 @@ mod durability;
 mod engine;
 mod error;
 pub mod fault;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod index;
 pub mod limits;
 mod lock;

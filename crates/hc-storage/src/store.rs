@@ -190,11 +190,13 @@ pub trait Store: Debug + Send + Sync {
     fn usage(&self) -> Result<Usage, StorageError>;
 
     /// Gives back, at once, the space of what was cleared, cut, replaced or deleted. Engines that do so by
-    /// themselves need not be told; engines that have nothing to give back do nothing.
+    /// themselves need not be told; engines that have nothing to give back do nothing. Calls `progress`
+    /// with the number of bytes that were read and written, now and then.
     ///
     /// # Errors
     /// What writing may return.
-    fn compact(&self) -> Result<(), StorageError> {
+    fn compact(&self, progress: &mut dyn FnMut(u64)) -> Result<(), StorageError> {
+        let _ = progress;
         Ok(())
     }
 

@@ -198,7 +198,7 @@ pub use signer::{ExternalSigner, SealError, Signing};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use storage::Storage;
 pub use stream::{ByteStream, ByteStreamError, ReadStream, WriteStream};
-pub use verify::{Verification, VerifyError};
+pub use verify::{DamagedBlock, Verification, VerifyError};
 pub use write::{
     Clear, ClearDiff, ClearError, Cleared, PurgeError, SetUserData, Truncate, TruncateError,
     Truncated, UserDataError,
@@ -213,6 +213,6 @@ pub use hc_merkle::{
 pub use hc_protocol::Side as Role;
 pub use hc_replicator::{Counts, PeerPolicy, PullPolicy, Stats};
 pub use hc_storage::{
-    ActiveCore, CoreEntry, Durability, MemoryStore, Moment, NamespaceId, OpenError as StoreError,
-    StorageError, Store, StoreOptions, Topic, Usage,
+    ActiveCore, CoreEntry, Damage, Durability, MemoryStore, Moment, NamespaceId,
+    OpenError as StoreError, Repaired, StorageError, Store, StoreOptions, Topic, Usage,
 };

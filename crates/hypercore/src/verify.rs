@@ -27,6 +27,20 @@ pub struct Verification {
     pub tree_hash: TreeHash,
     /// Stored blocks that are not what was signed, or that no stored nodes tie to it.
     pub bad: Vec<BlockIndex>,
+    /// Those of them whose bytes are not even what was stored, and where these are.
+    pub damaged: Vec<DamagedBlock>,
+}
+
+/// A stored block whose bytes rotted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DamagedBlock {
+    /// Which.
+    pub index: BlockIndex,
+    /// Number of the segment of the store's log that has it.
+    pub segment: u32,
+    /// Where its bytes start in that.
+    pub offset: u32,
 }
 
 impl Verification {
@@ -94,6 +108,7 @@ impl Hypercore {
             bytes: 0,
             tree_hash: head.tree_hash(),
             bad: Vec::new(),
+            damaged: Vec::new(),
         };
         let mut paths = Paths::new(&*stored, &head);
         let have = stored.bitfield()?;
@@ -105,7 +120,17 @@ impl Hypercore {
                         found.bytes += block.len() as u64;
                         paths.hold(index, &block)?
                     }
-                    Ok(None) | Err(StorageError::BlockDamaged { .. }) => false,
+                    Ok(None) => false,
+                    Err(StorageError::BlockDamaged {
+                        segment, offset, ..
+                    }) => {
+                        found.damaged.push(DamagedBlock {
+                            index,
+                            segment,
+                            offset,
+                        });
+                        false
+                    }
                     Err(error) => return Err(error.into()),
                 };
                 if !holds {

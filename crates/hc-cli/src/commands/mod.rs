@@ -5,6 +5,7 @@ mod append;
 mod backup;
 mod cat;
 mod clear;
+mod compact;
 mod create;
 mod demo;
 mod export;
@@ -15,6 +16,8 @@ mod import;
 mod info;
 mod key;
 mod migrate;
+mod purge;
+mod repair;
 mod restore;
 mod seek;
 mod serve;
@@ -50,6 +53,9 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure>
             diff,
         } => clear::run(&dir, (start, end), diff, output).await,
         Command::Verify { dir } => verify::run(&dir, output).await,
+        Command::Repair { dir, accept_loss } => repair::run(&dir, accept_loss, output),
+        Command::Compact { dir } => compact::run(&dir, output),
+        Command::Purge { dir, key, yes } => purge::run(&dir, key.as_deref(), yes, output).await,
         Command::Key { key } => key::run(key.as_deref(), output),
         Command::Serve(args) => serve::run(&args, output).await,
         Command::Fetch(args) => fetch::run(&args, output).await,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use hypercore::DamagedBlock;
+use serde_json::{Value, json};
 
 use crate::failure::{Failure, Kind};
 use crate::output::{self, Output};
@@ -26,6 +27,7 @@ pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
         "bytes": found.bytes,
         "treeHash": found.tree_hash.to_string(),
         "bad": bad,
+        "damaged": found.damaged.iter().map(place).collect::<Vec<_>>(),
     });
     output.result(&value, || {
         let head = format!(
@@ -46,10 +48,25 @@ pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
     }
     let some: Vec<String> = bad.iter().take(NAMED).map(u64::to_string).collect();
     let more = if bad.len() > NAMED { ", …" } else { "" };
-    let message = format!(
+    let mut message = format!(
         "{} of those stored are bad: {}{more}",
         output::blocks(bad.len() as u64),
         some.join(", ")
     );
+    if let Some(first) = found.damaged.first() {
+        let (segment, offset) = (first.segment, first.offset);
+        let place = format!(", the first in segment {segment} at byte {offset}");
+        message.push_str(&place);
+        message.push_str("; `hypercore repair` clears them, `hypercore fetch` brings them back");
+    }
     Err(Failure::new(Kind::Integrity, message).at(dir.display()))
+}
+
+/// Where a block is whose bytes rotted.
+fn place(block: &DamagedBlock) -> Value {
+    json!({
+        "index": block.index.get(),
+        "segment": block.segment,
+        "offset": block.offset,
+    })
 }

@@ -14,3 +14,4 @@ mod network;
 mod proxy;
 mod run;
 mod signals;
+mod upkeep;

@@ -46,7 +46,7 @@ const NAP: Duration = Duration::from_millis(20);
 /// How much is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Segments of which a third is void, at a bounded rate.
+    /// Segments of which a third is void, at a bounded rate of bytes read and written.
     Worthwhile,
     /// Everything there is, at once.
     Everything,
@@ -92,7 +92,7 @@ impl Collector {
                     return;
                 };
                 // what goes wrong here costs nothing but space; a write that goes wrong says so itself
-                let _ = engine.collect(Effort::Worthwhile);
+                let _ = engine.collect(Effort::Worthwhile, &mut |_| {});
             }
         };
         let thread = thread::Builder::new().name("hc-storage-collect".to_owned());
@@ -120,11 +120,13 @@ struct Pace<'a> {
     rate: Option<u64>,
     since: Instant,
     done: u64,
+    progress: &'a mut dyn FnMut(u64),
 }
 
 impl Pace<'_> {
     fn step(&mut self, bytes: u64) -> Result<(), StorageError> {
         self.done = self.done.saturating_add(bytes);
+        (self.progress)(self.done);
         loop {
             self.engine.check_open()?;
             let Some(rate) = self.rate else { return Ok(()) };
@@ -140,7 +142,11 @@ impl Pace<'_> {
 
 impl Engine {
     /// Gives back what can be given back.
-    pub(crate) fn collect(&self, effort: Effort) -> Result<(), StorageError> {
+    pub(crate) fn collect(
+        &self,
+        effort: Effort,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), StorageError> {
         let mut collecting = lock(&self.collecting);
         self.check_writable()?;
         if effort != Effort::Repair && !lock(&self.gaps).is_empty() {
@@ -154,6 +160,7 @@ impl Engine {
             rate: (effort == Effort::Worthwhile).then_some(self.options.collect_rate),
             since: Instant::now(),
             done: 0,
+            progress,
         };
         self.remove_doomed(&mut collecting)?;
         let mut from = 0;
@@ -340,7 +347,7 @@ impl Engine {
                     Ok(Next::Frame(frame)) => {
                         let len = frame.mark.end.saturating_sub(frame.mark.start);
                         gathered.absorb(*frame);
-                        pace.step(u64::from(len) / 8)?;
+                        pace.step(len.into())?;
                     }
                     Ok(Next::End { .. }) => break,
                     Err(OpenError::Damaged(damage)) => {

@@ -44,6 +44,8 @@ pub struct StoreOptions {
     background: bool,
     pub(crate) collect: bool,
     pub(crate) collect_rate: u64,
+    rebuild: bool,
+    accept_loss: bool,
 }
 
 impl Default for StoreOptions {
@@ -59,6 +61,8 @@ impl Default for StoreOptions {
             background: true,
             collect: true,
             collect_rate: 32 << 20,
+            rebuild: false,
+            accept_loss: false,
         }
     }
 }
@@ -122,10 +126,27 @@ impl StoreOptions {
         self
     }
 
-    /// Bytes a second that giving back space may write, so that it leaves the disk to others (32 MiB).
+    /// Bytes a second that giving back space may read and write, so that it leaves the disk to others
+    /// (32 MiB).
     #[must_use]
     pub const fn collect_rate(mut self, bytes: u64) -> Self {
         self.collect_rate = bytes;
+        self
+    }
+
+    /// Makes the index again from the log, whether or not there is anything wrong with it: it then takes
+    /// no more space than it needs, and all of the log was looked at.
+    #[must_use]
+    pub const fn rebuild_index(mut self, rebuild: bool) -> Self {
+        self.rebuild = rebuild;
+        self
+    }
+
+    /// Opens a log that lost its end with what is left of it. What is lost counts as damage: logs that
+    /// are signed here take no appends before a [repair](crate::Store::repair).
+    #[must_use]
+    pub const fn accept_loss(mut self, accept: bool) -> Self {
+        self.accept_loss = accept;
         self
     }
 
@@ -190,7 +211,11 @@ fn open_to_write(
     options: StoreOptions,
 ) -> Result<Arc<Engine>, OpenError> {
     let root = || disk.root().to_path_buf();
-    let (found, _) = recover::find(disk)?;
+    let find = || match options.accept_loss {
+        true => Ok((recover::extent(&**disk)?, None)),
+        false => recover::find(disk),
+    };
+    let (found, _) = find()?;
     if found.is_none() {
         check_foreign(&**disk)?;
         if !options.create {
@@ -207,7 +232,14 @@ fn open_to_write(
         LockRefusal::Io(error) => fault(&**disk, Action::Lock, "LOCK")(error).into(),
     })?;
     // again, now that nobody else writes
-    let (found, recorded) = recover::find(disk)?;
+    let (found, recorded) = find()?;
+    let reached = match mark::read(&**disk) {
+        Ok(reached) => reached.map(|reached| reached.mark),
+        // one that is damaged says nothing, and is written again
+        Err(OpenError::Damaged(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let reached = reached.filter(|_| options.accept_loss);
     let (extent, superseded) = match found {
         None => (create_log(&**disk)?, Vec::new()),
         Some(found) => match found.unfinished {
@@ -223,6 +255,9 @@ fn open_to_write(
     };
     let engine = index_and_replay(disk, host, &extent, recorded, options)?;
     engine.settle(&extent).map_err(open_error)?;
+    if let Some(reached) = reached {
+        engine.note_loss(reached)?;
+    }
     for number in superseded {
         remove(&**disk, &segment::name(number))?;
     }
@@ -306,7 +341,8 @@ fn index_and_replay(
     options: StoreOptions,
 ) -> Result<Arc<Engine>, OpenError> {
     let distrusted = is_there(&**disk, REBUILD)?;
-    if !distrusted && let Ok(index) = host.open() {
+    let rebuild = distrusted || options.rebuild || options.accept_loss;
+    if !rebuild && let Ok(index) = host.open() {
         let engine = build(Arc::clone(disk), index, extent, recorded, options)?;
         match engine.from_index(extent) {
             Ok(()) => return Ok(engine),
@@ -329,7 +365,7 @@ fn index_and_replay(
     let engine = build(Arc::clone(disk), host.open()?, extent, recorded, options)?;
     engine.replay(extent.start, None, extent, floor(recorded))?;
     engine.checkpoint().map_err(open_error)?;
-    if collected || distrusted {
+    if is_there(&**disk, REBUILD)? {
         remove(&**disk, REBUILD)?;
     }
     Ok(engine)
@@ -473,6 +509,21 @@ impl Engine {
         registry.next_id = next_id;
         registry.default = (default != 0).then_some(CoreId(default));
         Some(indexed)
+    }
+
+    /// Notes that the log once reached to a frame, as damage where it does not any more.
+    fn note_loss(&self, reached: Mark) -> Result<(), OpenError> {
+        let at = *lock(&self.read_to);
+        if at.lsn <= reached.lsn {
+            lock(&self.gaps).push(Gap {
+                segment: at.segment,
+                start: at.offset,
+                end: at.offset,
+                first: at.lsn,
+                next: reached.lsn.next(),
+            });
+        }
+        self.finish_segment().map_err(open_error)
     }
 
     /// What is known to be damaged in the part of the log that the index has.

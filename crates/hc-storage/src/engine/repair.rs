@@ -123,7 +123,7 @@ impl Engine {
                 done.suspect.push(name);
             }
         }
-        self.collect(Effort::Repair)?;
+        self.collect(Effort::Repair, &mut |_| {})?;
         lock(&self.gaps).clear();
         self.finish_segment()
     }

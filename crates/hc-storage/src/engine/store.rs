@@ -282,8 +282,8 @@ impl Store for DiskStore {
         })
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
-        self.0.collect(Effort::Everything)
+    fn compact(&self, progress: &mut dyn FnMut(u64)) -> Result<(), StorageError> {
+        self.0.collect(Effort::Everything, progress)
     }
 
     fn damage(&self) -> Result<Vec<Damage>, StorageError> {

@@ -163,3 +163,23 @@ fn guard<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, In
     };
     Err(engine_fault(path, reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_there_is_an_error_out_here() {
+        let path = Path::new("an index");
+        let panics = || -> sled::Result<()> { std::panic::resume_unwind(Box::new("on purpose")) };
+        let fault = |reason| Err(engine_fault(path, reason));
+        assert_eq!(guard(path, panics), fault(IndexFault::Panicked));
+        let refuses = || -> sled::Result<()> { Err(sled::Error::Unsupported("no".into())) };
+        assert_eq!(guard(path, refuses), fault(IndexFault::Refused));
+        let full =
+            || -> sled::Result<()> { Err(sled::Error::Io(io::ErrorKind::StorageFull.into())) };
+        let expected = fault(IndexFault::Io(io::ErrorKind::StorageFull));
+        assert_eq!(guard(path, full), expected);
+        assert_eq!(guard(path, || Ok(7)), Ok(7));
+    }
+}

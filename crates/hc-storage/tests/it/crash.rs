@@ -87,7 +87,7 @@ fn script(
         &|| branch(&*reopen(store, 1)?, "c", 30).map(drop),
         // both branches keep what this cuts
         &|| truncate(&*reopen(store, 1)?, 17, level),
-        &|| Ok(store.compact()?),
+        &|| Ok(store.compact(&mut |_| {})?),
         &|| append(&*reopen(store, 1)?, 25, 2, level),
         &|| truncate(&*b()?, 41, level),
         &|| {
@@ -104,7 +104,7 @@ fn script(
         &|| truncate(&*reopen(store, 2)?, 0, level),
         &|| Ok(reopen(store, 1)?.delete_branch("b").map(drop)?),
         &|| store.delete_core(&name(2)).map(drop).map_err(Into::into),
-        &|| Ok(store.compact()?),
+        &|| Ok(store.compact(&mut |_| {})?),
         &|| append(&*reopen(store, 1)?, 8, 3, level),
         &|| clear(&*reopen(store, 1)?, 0, 30, level),
     ];

@@ -63,7 +63,7 @@ fn what_is_collected_is_the_same_and_takes_less() -> Outcome {
     let seen = everything(&store)?;
     let before = store.usage()?;
     assert!(before.dead > before.live, "{before:?}");
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     assert!(everything(&store)? == seen, "after collecting");
     let after = store.usage()?;
     assert_eq!(after.live, before.live);
@@ -72,7 +72,7 @@ fn what_is_collected_is_the_same_and_takes_less() -> Outcome {
     // it goes on from there, is collected again, and is the same without its index
     append(&*reopen(&store, 1)?, 40, 3, Durability::Os)?;
     clear(&*reopen(&store, 1)?, 0, 100, Durability::Os)?;
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     let seen = everything(&store)?;
     let usage = store.usage()?;
     store.close()?;
@@ -124,7 +124,7 @@ fn names_and_groups_survive_collecting() -> Outcome {
     };
     let before = seen(&store)?;
     assert_eq!(before.0.len(), 2, "active since they joined, and there");
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     assert!(seen(&store)? == before);
     store.close()?;
     disk.delete_index();
@@ -133,7 +133,7 @@ fn names_and_groups_survive_collecting() -> Outcome {
     // and so after one more round
     append(&*reopen(&store, 4)?, 5, 0, Durability::Os)?;
     let before = seen(&store)?;
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     store.close()?;
     disk.delete_index();
     let store = disk.open(small())?;
@@ -146,7 +146,7 @@ fn is_same(image: &FaultDisk, seen: &[Seen], what: &str) -> Outcome {
     let store = image.open(small())?;
     assert!(everything(&store)? == seen, "{what}");
     append(&*reopen(&store, 1)?, 3, 8, Durability::Os)?;
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     let grown = everything(&store)?;
     assert!(store.usage()?.dead == 0, "{what}: {:?}", store.usage()?);
     store.close()?;
@@ -165,7 +165,7 @@ fn collecting_may_be_cut_short_at_every_call() -> Outcome {
     let whole = disk.image(Survival::Process(0));
     let store = whole.open(small())?;
     let first = whole.calls();
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     let calls = first..whole.calls();
     assert!(calls.clone().count() > 30, "{calls:?}");
     for call in calls {
@@ -178,7 +178,7 @@ fn collecting_may_be_cut_short_at_every_call() -> Outcome {
             let dying = disk.image(Survival::Process(0));
             let store = dying.open(small())?;
             dying.arm(call, fault);
-            let done = store.compact();
+            let done = store.compact(&mut |_| {});
             assert!(done.is_err(), "{what}");
             // what is open shows what it did, whether or not it takes writes
             if fault != Fault::Freeze {
@@ -209,7 +209,7 @@ fn logs_with_branches_keep_their_segments() -> Outcome {
     append(&*b, 5, 9, Durability::Os)?;
     let seen = everything(&store)?;
     for _ in 0..2 {
-        store.compact()?;
+        store.compact(&mut |_| {})?;
         assert!(everything(&store)? == seen);
     }
     drop((core, b));
@@ -217,7 +217,7 @@ fn logs_with_branches_keep_their_segments() -> Outcome {
     disk.delete_index();
     let store = disk.open(small())?;
     assert!(everything(&store)? == seen, "without its index");
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     assert!(everything(&store)? == seen, "and collected again");
     Ok(())
 }
@@ -230,13 +230,13 @@ fn a_snapshot_keeps_what_it_shows() -> Outcome {
     let snapshot = core.snapshot()?;
     let seen = look(&*snapshot)?;
     clear(&*core, 0, 1000, Durability::Os)?;
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     append(&*core, 30, 1, Durability::Os)?;
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     assert!(look(&*snapshot)? == seen);
     let held = store.usage()?.log;
     drop(snapshot);
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     assert!(store.usage()?.log < held / 2, "{held} {:?}", store.usage()?);
     Ok(())
 }
@@ -247,7 +247,7 @@ fn a_reader_beside_the_writer_follows_what_is_collected() -> Outcome {
     let store = churned(&disk)?;
     let reader = disk.open(small().read_only())?;
     let seen = everything(&store)?;
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     // without a refresh: the segments that it knows are gone
     assert!(everything(&reader)? == seen, "as it was");
     for round in 0..4 {
@@ -256,7 +256,7 @@ fn a_reader_beside_the_writer_follows_what_is_collected() -> Outcome {
         if round % 2 == 0 {
             reader.refresh()?;
         }
-        store.compact()?;
+        store.compact(&mut |_| {})?;
         append(&*reopen(&store, 2)?, 5, round, Durability::Os)?;
         reader.refresh()?;
         assert!(everything(&reader)? == everything(&store)?, "round {round}");
@@ -325,7 +325,7 @@ fn a_store_that_was_emptied_takes_next_to_nothing() -> Outcome {
     append(&*core, 20, 1, Durability::Os)?;
     assert!(store.usage()?.log > 500 << 10);
     store.delete_core(&name(1))?;
-    store.compact()?;
+    store.compact(&mut |_| {})?;
     let usage = store.usage()?;
     assert_eq!(usage.dead, 0);
     assert!(usage.log < 64 << 10, "{usage:?}");

@@ -6,6 +6,7 @@
 
 mod decode;
 mod machine;
+mod store;
 mod transfer;
 mod tree;
 mod wire;
@@ -31,6 +32,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("proof_file", decode::proof_file),
     ("replicator", machine::replicator),
     ("request", tree::request),
+    ("store_frames", store::frames),
+    ("store_page", store::page),
+    ("store_segment", store::segment),
     ("stranger", wire::stranger),
     ("v10", transfer::v10),
     ("v11", transfer::v11),

@@ -1,0 +1,53 @@
+//! `compact`: gives back the space of what was cleared, cut or deleted.
+
+use std::path::Path;
+
+use hypercore::{StorageError, Store, StoreOptions, Usage};
+use serde_json::json;
+
+use crate::failure::{Failure, Kind};
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::store;
+
+pub(crate) fn run(dir: &Path, output: Output) -> Result<(), Failure> {
+    let (before, after) = compact(dir)?;
+    let freed = before.total.saturating_sub(after.total);
+    let value = json!({
+        "before": before.total,
+        "after": after.total,
+        "freed": freed,
+        "blocks": after.live,
+    });
+    output.result(&value, || {
+        format!(
+            "{} given back: {} on disk, of which {} in blocks",
+            output::bytes(freed),
+            output::bytes(after.total),
+            output::bytes(after.live)
+        )
+    })
+}
+
+/// What the folder took before and after.
+pub(super) fn compact(dir: &Path) -> Result<(Usage, Usage), Failure> {
+    let at = |error: StorageError| Failure::from(error).at(dir.display());
+    let store = store::folder(dir, StoreOptions::default())?;
+    if let Some(damage) = store.damage().map_err(at)?.first() {
+        let message = format!("{damage}; `hypercore repair` drops what is damaged");
+        return Err(Failure::new(Kind::Integrity, message));
+    }
+    let before = store.usage().map_err(at)?;
+    // what is read is written again, but for what is void
+    let mut progress = Progress::bytes(Some(before.log.saturating_mul(2)));
+    store
+        .compact(&mut |bytes| progress.set(bytes))
+        .map_err(at)?;
+    store.close().map_err(at)?;
+    drop((store, progress));
+    // an index does not shrink by itself
+    let store = store::folder(dir, StoreOptions::default().rebuild_index(true))?;
+    let after = store.usage().map_err(at)?;
+    store.close().map_err(at)?;
+    Ok((before, after))
+}

@@ -1,0 +1,81 @@
+//! `repair`: drops what is damaged in a folder, so that the rest is sound and peers can be asked for it.
+
+use std::path::Path;
+
+use hypercore::{DiscoveryKey, Repaired, StorageError, Store, StoreOptions};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::store;
+
+pub(crate) fn run(dir: &Path, accept_loss: bool, output: Output) -> Result<(), Failure> {
+    let at = |error: StorageError| Failure::from(error).at(dir.display());
+    // the index may say what the log does not any more
+    let options = StoreOptions::default().rebuild_index(true);
+    let store = store::folder(dir, options.accept_loss(accept_loss))?;
+    let damage = store.damage().map_err(at)?;
+    let mut progress = Progress::blocks(stored(&store).map_err(at)?);
+    let repaired = store
+        .repair(&mut |blocks| progress.set(blocks))
+        .map_err(at)?;
+    drop(progress);
+    store.close().map_err(at)?;
+    let damage: Vec<String> = damage.iter().map(ToString::to_string).collect();
+    output.result(&value(&repaired, &damage), || text(&repaired, &damage))
+}
+
+/// Blocks that there are to be read.
+fn stored(store: &impl Store) -> Result<u64, StorageError> {
+    let mut total = 0;
+    for core in store.cores()? {
+        // one that cannot be opened has none that could be read
+        if let Ok(Some(core)) = store.open_core(&core.discovery_key) {
+            total += core.bitfield()?.count(0..u64::MAX);
+        }
+    }
+    Ok(total)
+}
+
+fn value(repaired: &Repaired, damage: &[String]) -> Value {
+    let names =
+        |keys: &[DiscoveryKey]| -> Vec<String> { keys.iter().map(ToString::to_string).collect() };
+    let blocks = repaired.blocks.iter().map(|(key, blocks)| {
+        let blocks: Vec<u64> = blocks.iter().flatten().collect();
+        json!({ "discoveryKey": key.to_string(), "blocks": blocks })
+    });
+    json!({
+        "ok": repaired.is_empty(),
+        "damage": damage,
+        "frames": repaired.frames,
+        "cleared": blocks.collect::<Vec<_>>(),
+        "reset": names(&repaired.reset),
+        "suspect": names(&repaired.suspect),
+    })
+}
+
+fn text(repaired: &Repaired, damage: &[String]) -> String {
+    if repaired.is_empty() && damage.is_empty() {
+        return "nothing is damaged".to_owned();
+    }
+    let mut lines = damage.to_vec();
+    for (key, blocks) in &repaired.blocks {
+        let count = output::blocks(blocks.count());
+        lines.push(format!(
+            "log {key}: {count} cleared, `hypercore fetch` brings them back"
+        ));
+    }
+    for key in &repaired.reset {
+        lines.push(format!(
+            "log {key}: its tree was lost, `hypercore fetch` brings it back"
+        ));
+    }
+    for key in &repaired.suspect {
+        lines.push(format!(
+            "log {key}: its last appends may be lost; append only once no peer has more of it"
+        ));
+    }
+    lines.push("repaired".to_owned());
+    lines.join("\n")
+}

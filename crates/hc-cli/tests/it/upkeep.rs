@@ -1,0 +1,105 @@
+//! Looking after a folder: repair, compact, purge, as a new user tries them, on good folders and on
+//! damaged ones.
+
+use std::fs;
+use std::path::Path;
+
+use crate::run::{Place, hypercore, noise, with_input};
+
+fn size(path: &Path) -> u64 {
+    let size = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => size(&entry.path()),
+        false => entry.metadata().unwrap().len(),
+    };
+    fs::read_dir(path)
+        .unwrap()
+        .map(|entry| size(entry.unwrap()))
+        .sum()
+}
+
+#[test]
+fn repair_clears_a_bad_block_and_leaves_the_rest() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--chunk-size", "1000"], &noise(9000)).ok();
+    let out = hypercore(&["repair", &dir]).ok();
+    assert_eq!(out.text(), "nothing is damaged\n");
+    assert_eq!(
+        hypercore(&["repair", &dir, "--json"]).ok().json()["ok"],
+        true
+    );
+    let segment = place.path("log").join("log").join("00000000.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.len() - 1;
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    hypercore(&["verify", &dir]).code(4);
+    let found = hypercore(&["repair", &dir, "--json"]).ok().json();
+    assert_eq!(found["ok"], false);
+    assert_eq!(found["cleared"][0]["blocks"], serde_json::json!([8]));
+    let out = hypercore(&["verify", &dir]).ok();
+    assert!(out.text().contains("8 of 9 blocks stored"), "{out:?}");
+    hypercore(&["get", &dir, "8"]).code(3);
+    hypercore(&["append", &dir, "--text", "x"]).ok();
+}
+
+#[test]
+fn a_folder_that_lost_its_end_is_repaired_when_that_is_accepted() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    for text in ["one", "two", "three"] {
+        hypercore(&["append", &dir, "--text", text]).ok();
+    }
+    let segment = place.path("log").join("log").join("00000000.seg");
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, &bytes[..bytes.len() - 3]).unwrap();
+    let out = hypercore(&["repair", &dir]).code(4);
+    assert!(out.stderr.contains("--accept-loss"), "{out:?}");
+    let out = hypercore(&["repair", &dir, "--accept-loss"]).ok();
+    assert!(out.text().contains("no peer has more of it"), "{out:?}");
+    let info = hypercore(&["info", &dir, "--json"]).ok().json();
+    assert_eq!(info["length"], 2);
+    hypercore(&["append", &dir, "--text", "again"]).ok();
+    hypercore(&["verify", &dir]).ok();
+}
+
+#[test]
+fn purge_takes_a_yes_and_gives_back_the_space() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir], &noise(3_000_000)).ok();
+    let out = hypercore(&["purge", &dir]).code(2);
+    assert!(out.stderr.contains("--yes"), "{out:?}");
+    hypercore(&["verify", &dir]).ok();
+    let purged = hypercore(&["purge", &dir, "--yes", "--json"]).ok().json();
+    assert_eq!(purged["blocks"], 46);
+    assert!(purged["freed"].as_u64().unwrap() > 2_900_000, "{purged}");
+    assert!(size(&place.path("log")) < 100_000);
+    hypercore(&["info", &dir]).code(1);
+    hypercore(&["compact", &dir]).ok();
+}
+
+#[test]
+fn compact_says_what_it_gave_back() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    for _ in 0..40 {
+        hypercore(&["append", &dir, "--text", "a short text"]).ok();
+    }
+    let before = size(&place.path("log"));
+    let found = hypercore(&["compact", &dir, "--json"]).ok().json();
+    assert!(size(&place.path("log")) <= before);
+    assert_eq!(found["blocks"], 40 * 12);
+    assert_eq!(
+        found["before"]
+            .as_u64()
+            .unwrap()
+            .saturating_sub(found["after"].as_u64().unwrap()),
+        found["freed"].as_u64().unwrap()
+    );
+    let out = hypercore(&["compact", &dir]).ok();
+    assert!(out.text().contains("given back"), "{out:?}");
+    let out = hypercore(&["verify", &dir]).ok();
+    assert!(out.text().contains("40 of 40 blocks stored"), "{out:?}");
+    hypercore(&["compact", &place.path("none").to_string_lossy()]).code(1);
+}
