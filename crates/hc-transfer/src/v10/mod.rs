@@ -27,7 +27,7 @@ use hc_merkle::{
     Verifier,
 };
 use hc_storage::{Alias, Auth, NamespaceId};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{BadFile, FileFault, SourceError};
 use crate::files::{PlacedFile, lock};
@@ -131,6 +131,7 @@ impl V10Log {
                 },
             )
         })?;
+        wipe(bytes);
         let header = match found {
             Found::Here(header) => *header,
             Found::External { start, len } => external(&dir.join("header"), start, len)?,
@@ -306,10 +307,20 @@ fn external(path: &Path, start: u64, len: u64) -> Result<Header, BadFile> {
         return Err(file.bad(start, FileFault::TooLong { what, len, limit }));
     }
     let bytes = file.read(start, len)?;
-    match Found::decode(&mut Reader::over(&bytes)) {
+    let found = Found::decode(&mut Reader::over(&bytes));
+    wipe(bytes);
+    match found {
         Ok(Found::Here(header)) => Ok(*header),
         Ok(Found::External { .. }) => Err(file.malformed(start, "a header")),
         Err(error) => Err(file.malformed(start.saturating_add(error.at as u64), "a header")),
+    }
+}
+
+/// Leaves no secret key behind in memory that is given back: what was read of it has a copy of its own,
+/// which does the same.
+fn wipe(bytes: Bytes) {
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.as_mut().zeroize();
     }
 }
 
