@@ -30,10 +30,56 @@
 //! asked for, for all appends or for one. A future that is dropped half way never leaves memory and
 //! disk apart.
 //!
+//! [`truncate`](Hypercore::truncate) makes the log shorter and begins a new fork; [`clear`](Hypercore::clear) drops blocks here and leaves them in the log;
+//! [`purge`](Hypercore::purge) removes a log from its store.
+//!
 //! # Reading
 //! [`get`](Hypercore::get) gives a block from the store, or waits until a peer has sent it: forever,
 //! for a time, or not at all, as [`Wait`] says. A block may be asked for before it exists. What is
-//! returned has been verified.
+//! returned has been verified. [`seek`](Hypercore::seek) finds the block of a byte,
+//! [`tree_hash`](Hypercore::tree_hash) what was signed at a length.
+//!
+//! [`read_stream`](Hypercore::read_stream) and [`byte_stream`](Hypercore::byte_stream) give blocks and
+//! bytes in order, [`write_stream`](Hypercore::write_stream) is a sink for blocks. With a [`Codec`],
+//! [`typed`](Hypercore::typed) handles read and write values instead: text, JSON, or whatever it makes of
+//! a block.
+//!
+//! ```
+//! # futures_lite::future::block_on(async {
+//! use futures_lite::StreamExt;
+//! use hypercore::{Hypercore, Storage, Utf8};
+//!
+//! let log = Hypercore::builder(Storage::memory()).open().await?;
+//! let words = log.typed(Utf8);
+//! words.append_batch(["one", "two", "three"]).await?;
+//! let all: Vec<String> = words.read_stream(..).try_collect().await?;
+//! assert_eq!(all.join(" "), "one two three");
+//! let bytes: Vec<_> = log.byte_stream(2..5).try_collect().await?;
+//! assert_eq!(bytes.concat(), b"etw");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Sessions and snapshots
+//! A [`session`](Hypercore::session) is another handle of the same log with options of its own: how long
+//! it waits, whether it may write and who signs, how it encrypts, whether it keeps the log open. It
+//! inherits what it is not told. A [`snapshot`](Hypercore::snapshot) shows the log as it was, also when
+//! that is cleared or truncated. [User data](Hypercore::set_user_data) is kept beside a log and stays
+//! here.
+//!
+//! ```
+//! # futures_lite::future::block_on(async {
+//! # use hypercore::{Hypercore, Storage, Wait};
+//! # let log = Hypercore::builder(Storage::memory()).open().await?;
+//! log.append_batch(["a", "b"]).await?;
+//! let impatient = log.session().wait(Wait::No).read_only().open()?;
+//! let before = impatient.snapshot()?;
+//! log.truncate(1).await?;
+//! assert!(impatient.get(1).await.is_err());
+//! assert_eq!(before.get(1).await?, "b");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
 //!
 //! # Replicating
 //! [`replicate`](Hypercore::replicate) takes any duplex stream of `futures-io` and gives a

@@ -161,8 +161,8 @@ impl IntoFuture for Truncate {
 }
 
 impl Hypercore {
-    /// Cuts the log to its first `length` blocks and begins a new fork, on which readers follow: a
-    /// future that gives the state after it. To the present length is legal too. A log that is only
+    /// Cuts the log to its first `length` blocks and begins a new fork: a future that gives the state
+    /// after it. To the present length is legal too. A log that is only
     /// read can be cut to nothing, which drops what is stored of it and leaves its fork as it is.
     ///
     /// [Snapshots](Self::snapshot) go on showing what they showed.

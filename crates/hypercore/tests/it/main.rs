@@ -24,6 +24,7 @@ mod limits;
 mod log;
 mod manifests;
 mod marks;
+mod model;
 mod moves;
 mod opening;
 mod peers;
@@ -41,6 +42,7 @@ mod signers;
 mod snapshots;
 mod strangers;
 mod streams;
+mod threads;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod truncate;
