@@ -38,6 +38,33 @@ pub enum IfMissing {
 /// | key pair, seed or signer | the one whose only signer they are | yes |
 /// | key | the one with that key; a new reader of it, if the store does not have it | if its secret key is stored |
 /// | manifest | the one that it names | with a key pair that it lists |
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # use std::time::Duration;
+/// use hypercore::encryption::EncryptionKey;
+/// use hypercore::{Hypercore, IfMissing, KeyPair, Storage};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path();
+/// let log = Hypercore::builder(Storage::disk(path))
+///     .key_pair(KeyPair::from_seed(&[7; 32]))
+///     .encryption_key(EncryptionKey::from_bytes([9; 32]))
+///     .timeout(Duration::from_secs(5)) // of what is not here
+///     .on_wait(|index| println!("waiting for block {index}"))
+///     .open()
+///     .await?;
+/// log.append("kept").await?;
+/// log.close().await?;
+///
+/// let again = Hypercore::builder(Storage::disk(path)).if_missing(IfMissing::Fail);
+/// again.read_only().open().await?.close().await?;
+/// let empty = Hypercore::builder(Storage::disk(path)).overwrite().open().await?;
+/// assert_eq!(empty.length().get(), 0);
+/// # empty.close().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a builder does nothing until it is opened"]
 pub struct Builder {
     storage: Storage,

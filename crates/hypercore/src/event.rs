@@ -20,6 +20,23 @@ use crate::replicate::Peer;
 use crate::sync::Mutex;
 
 /// Something that happened to a log.
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # use hypercore::{Event, Hypercore, Length, Storage};
+/// # let log = Hypercore::builder(Storage::memory()).open().await?;
+/// let mut events = log.events();
+/// log.append_batch(["a", "b"]).await?;
+/// log.truncate(1).await?;
+/// log.close().await?;
+/// assert_eq!(events.next().await, Some(Event::Append { length: Length::new(2) }));
+/// assert!(matches!(events.next().await, Some(Event::Truncate { fork, .. }) if fork.get() == 1));
+/// // with peers there would be `PeerAdd`, `Upload`, `Download` and `PeerRemove` too
+/// assert_eq!(events.next().await, Some(Event::Close));
+/// assert_eq!(events.next().await, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

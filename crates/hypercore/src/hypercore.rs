@@ -30,6 +30,21 @@ use crate::view::View;
 ///
 /// A handle is cheap to clone; each clone is a session of its own on the same log, which ends when it
 /// is [closed](Self::close) or dropped. All methods take `&self` and may be called from many threads.
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # use hypercore::{Hypercore, Storage};
+/// let log = Hypercore::builder(Storage::memory()).open().await?;
+/// log.append_batch(["a", "bc"]).await?;
+/// assert_eq!((log.length().get(), log.contiguous_length().get()), (2, 2));
+/// assert_eq!((log.byte_length().get(), log.fork().get(), log.padding()), (3, 0, 0));
+/// assert_eq!(log.id(), log.key().to_z32());
+/// assert_eq!(log.discovery_key(), log.key().discovery_key());
+/// log.close().await?;
+/// assert!(log.is_closed() && !log.is_writable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Hypercore {
     pub(crate) core: Arc<Core>,
     pub(crate) gate: Arc<Gate>,

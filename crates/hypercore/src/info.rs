@@ -4,6 +4,18 @@ use hc_merkle::{ByteLength, CoreKey, DiscoveryKey, Fork, Length, TreeHash};
 use hc_storage::Usage;
 
 /// What is known of a log; see [`Hypercore::info`](crate::Hypercore::info).
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # use hypercore::{Hypercore, Storage};
+/// # let log = Hypercore::builder(Storage::memory()).open().await?;
+/// log.append_batch(["a", "bc"]).await?;
+/// let info = log.info()?;
+/// assert_eq!((info.length.get(), info.byte_length.get()), (2, 3));
+/// assert!(!info.encrypted && info.storage.live >= 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {

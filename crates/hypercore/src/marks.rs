@@ -54,6 +54,21 @@ pub enum MarkedGetError {
 /// A log that is being marked: what is read or named through this is kept by the
 /// [sweep](Self::sweep). Dropping it ends the marking and clears nothing; the marks stay, for
 /// [`Hypercore::resume_marking`].
+///
+/// What is not the log itself has none: neither a snapshot nor a branch can be swept.
+///
+/// ```compile_fail,E0599
+/// # async fn example(log: hypercore::Hypercore) {
+/// let snapshot = log.snapshot().unwrap();
+/// snapshot.start_marking().await;
+/// # }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # async fn example(branch: hypercore::Branch) {
+/// branch.start_marking().await;
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "marking ends when it is dropped"]
 pub struct Marking {

@@ -22,6 +22,19 @@ use crate::session::Handle;
 use crate::sync::Gate;
 
 /// Blocks that are to be fetched; see [`Hypercore::download`](crate::Hypercore::download).
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # use hypercore::{Hypercore, Storage};
+/// # let log = Hypercore::builder(Storage::memory()).open().await?;
+/// # log.append_batch(["a", "b", "c"]).await?;
+/// log.download(..2).linear().await?; // awaited: they are all here
+/// log.download_blocks([0, 2]).await?;
+/// let following = log.download(..).start(); // in the background, as the log grows
+/// following.cancel(); // or dropped
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "nothing is fetched unless it is started or awaited"]
 pub struct Download {
     core: Arc<Core>,
@@ -178,6 +191,22 @@ impl fmt::Debug for Downloading {
 }
 
 /// A question to peers for a longer log; see [`Hypercore::update`](crate::Hypercore::update).
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # use std::time::Duration;
+/// # use hypercore::{Hypercore, Storage, UpdateError};
+/// # let log = Hypercore::builder(Storage::memory()).open().await?;
+/// assert!(!log.update().await?); // nobody is there who could have more
+///
+/// let looking = log.finding_peers(); // but somebody may come
+/// let waited = log.update().timeout(Duration::from_millis(1)).await;
+/// assert!(matches!(waited, Err(UpdateError::TimedOut)));
+/// drop(looking); // nobody did
+/// assert!(!log.update().await?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "nobody is asked unless it is awaited"]
 pub struct Update {

@@ -19,6 +19,26 @@ use crate::session::OnWait;
 
 /// A block that was asked for; see [`Hypercore::get`](crate::Hypercore::get). Dropping it takes the
 /// question back.
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # use std::time::Duration;
+/// # use hypercore::encryption::EncryptionKey;
+/// # use hypercore::{GetError, Hypercore, Storage};
+/// let key = EncryptionKey::from_bytes([1; 32]);
+/// let log = Hypercore::builder(Storage::memory()).encryption_key(key).open().await?;
+/// log.append("hello").await?;
+/// assert_eq!(log.get(0).await?, "hello");
+/// assert_ne!(log.get(0).encrypted().await?, "hello"); // as it is relayed
+///
+/// // a block that is not here is waited for: not at all, for a time, or until somebody sends it
+/// let missing = log.get(1).local().await;
+/// assert!(matches!(missing, Err(GetError::NotLocal { .. })));
+/// let late = log.get(1).timeout(Duration::from_millis(1)).on_wait(|index| println!("{index}"));
+/// assert!(matches!(late.await, Err(GetError::TimedOut { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "nothing is read unless it is awaited"]
 pub struct Get {
     reader: Reader,

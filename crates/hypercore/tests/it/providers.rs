@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use async_std::task::block_on;
+use async_std::task::{self, block_on};
 use bytes::Bytes;
 use event_listener::Event as Bell;
 use futures_lite::future::{poll_once, yield_now};
@@ -221,6 +221,22 @@ fn closing_does_not_wait_for_an_encryption() {
         assert_eq!(service.asked.load(Ordering::SeqCst), 1);
         soon(log.close()).await.unwrap();
         assert!(matches!(soon(waiting).await, Err(AppendError::Closed)));
+    });
+}
+
+#[test]
+fn gets_of_one_block_at_once_are_each_decrypted_once() {
+    block_on(async {
+        let key = EncryptionKey::from_bytes([2; 32]);
+        let log = open(Provider::key(key.clone())).await;
+        log.append("hello").await.unwrap();
+        let to = Hypercore::builder(Storage::memory()).key(log.key());
+        let to = to.encryption_key(key).open().await.unwrap();
+        let gets = [to.get(0), to.get(0), to.get(0)].map(|get| task::spawn(get.into_future()));
+        let _connection = connect(&log, &to);
+        for get in gets {
+            assert_eq!(soon(get).await.unwrap(), "hello");
+        }
     });
 }
 

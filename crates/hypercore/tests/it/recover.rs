@@ -8,7 +8,7 @@ use hc_storage::fault::FaultDisk;
 use hc_storage::{DiskStore, Store, StoreOptions};
 use hypercore::{
     AppendError, Event, Events, GetError, Hypercore, KeyPair, Length, RecoverError, RemoteProof,
-    Storage, TruncateError,
+    Storage, TruncateError, Wait,
 };
 
 use crate::peers::{connect, reader, soon, writer};
@@ -194,6 +194,11 @@ fn inner_nodes_and_a_block_come_back_with_a_proof() {
         assert!(
             !bad.is_empty(),
             "blocks are here that nothing ties to the roots"
+        );
+        let unknown = log.tree_hash(8).wait(Wait::No).await;
+        assert!(
+            unknown.is_err(),
+            "the root over the first 8 blocks is not there"
         );
         let peer = copy(LENGTH).await;
         for block in 6..12 {
