@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hc_merkle::{BlockIndex, CoreKey, KeyPair, Manifest};
 use hc_storage::Durability;
 
-use crate::core::{Identity, Opening};
+use crate::core::{Identity, Opening, PeerCheck};
 use crate::encryption::{EncryptionKey, Provider};
 use crate::error::OpenError;
 use crate::hypercore::{Hypercore, IntoBlock};
@@ -75,6 +75,7 @@ pub struct Builder {
     if_missing: Option<IfMissing>,
     pub(crate) replicating: Replicating,
     overwrite: bool,
+    peer_check: Option<PeerCheck>,
     complete: bool,
     user_data: Vec<(String, Bytes)>,
     /// What the first handle does by default, but for its cipher.
@@ -94,6 +95,7 @@ impl Builder {
             if_missing: None,
             replicating: None,
             overwrite: false,
+            peer_check: None,
             complete: false,
             user_data: Vec::new(),
             defaults: Defaults::default(),
@@ -247,6 +249,22 @@ impl Builder {
         self
     }
 
+    /// Asks peers, before the first append, whether one of them has more of the log, signed by its writer:
+    /// then this is a backup that was restored, and appending to it would sign the same lengths a second
+    /// time. That append fails with [`AppendError::Behind`](crate::AppendError::Behind); the log has by
+    /// then what its peers have, and the next append goes on from there.
+    ///
+    /// Peers have to be connected meanwhile. What they say is believed only where it was verified.
+    pub fn check_peers(mut self, check: PeerCheck) -> Self {
+        set(
+            &mut self.peer_check,
+            check,
+            "check_peers",
+            &mut self.contradiction,
+        );
+        self
+    }
+
     /// Keeps the whole log here: fetches all of its blocks, and then those that come, for as long as it
     /// is open. Without this only what is asked for is fetched.
     pub fn complete(mut self) -> Self {
@@ -330,6 +348,7 @@ impl Builder {
             runtime: runtime.clone(),
             home: None,
             alias: None,
+            peer_check: self.peer_check,
         };
         let core = if opening.storage.blocks() {
             let opened = crate::rt::run(&*runtime, move || opening.run()).await;

@@ -169,6 +169,20 @@ pub enum AppendError {
     /// The log was signed twice, and is frozen.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// A peer had more of the log, signed by its writer: this is a backup that was restored. Nothing was
+    /// appended. The log has what that peer has now; if more is to be appended, append again.
+    #[error(
+        "the log had {had} blocks and a peer has {length}: it was restored from a backup; it has them now, append again to go on from there"
+    )]
+    Behind {
+        /// Blocks that the log had when it was opened.
+        had: Length,
+        /// Blocks that it has now.
+        length: Length,
+    },
+    /// A peer has to [say](crate::PeerCheck::required) first how long the log is, and none did in time.
+    #[error("no peer has said yet how long the log is; connect with one and append again")]
+    NoPeer,
     /// The handle was closed.
     #[error("the log is closed")]
     Closed,

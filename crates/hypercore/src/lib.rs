@@ -202,8 +202,8 @@ mod verify;
 mod view;
 mod write;
 
-pub use crate::core::GroupActive;
 pub use crate::core::conflict::Conflict;
+pub use crate::core::{GroupActive, PeerCheck};
 pub use atom::{Atom, AtomError, Draft};
 pub use audit::{LogAudit, LogAuditError};
 pub use branch::{Branch, BranchError, Merge, MergeError, Merged, Move, OpenBranch, RebaseError};

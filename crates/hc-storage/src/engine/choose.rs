@@ -50,6 +50,17 @@ pub(crate) fn void_of(number: u32, len: u64, space: Space) -> u64 {
     void.saturating_add(len.saturating_sub(void).saturating_sub(space.live) / 2)
 }
 
+/// Whether so much is void that space counts for more than the disk's peace: a third of everything.
+pub(crate) fn is_urgent(pieces: &[Piece]) -> bool {
+    let (void, len) = pieces.iter().fold((0u64, 0u64), |(void, len), piece| {
+        (
+            void.saturating_add(piece.void),
+            len.saturating_add(piece.len),
+        )
+    });
+    void.saturating_mul(3) > len
+}
+
 /// The run of segments that is best collected next.
 pub(crate) fn worthwhile(pieces: &[Piece], segment_len: u64) -> &[Piece] {
     let best = (0..pieces.len())
@@ -155,6 +166,13 @@ mod tests {
         let mut alone = small.clone();
         alone[2].alone = true;
         assert_eq!(places(worthwhile(&alone, LIMIT)), []);
+    }
+
+    #[test]
+    fn it_is_urgent_once_a_third_of_all_is_void() {
+        assert!(!is_urgent(&[]));
+        assert!(!is_urgent(&[piece(0, 1000, 900), piece(1, 2000, 100)]));
+        assert!(is_urgent(&[piece(0, 1000, 900), piece(1, 2000, 101)]));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::choose::{Piece, next_run, through, void_of, worthwhile};
+use super::choose::{Piece, is_urgent, next_run, through, void_of, worthwhile};
 use super::gather::{Gathered, Output};
 use super::lookups::Lookups;
 use super::state::Core;
@@ -46,7 +46,8 @@ const NAP: Duration = Duration::from_millis(20);
 /// How much is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Segments of which a third is void, at a bounded rate of bytes read and written.
+    /// Segments of which a third is void, at a bounded rate of bytes read and written while no more than a
+    /// third is void of all of them.
     Worthwhile,
     /// Everything there is, at once.
     Everything,
@@ -118,19 +119,30 @@ impl Collector {
 struct Pace<'a> {
     engine: &'a Engine,
     rate: Option<u64>,
+    /// Since when it goes at that rate, and the bytes since then.
     since: Instant,
+    paced: u64,
     done: u64,
     progress: &'a mut dyn FnMut(u64),
 }
 
 impl Pace<'_> {
+    fn set_rate(&mut self, rate: Option<u64>) {
+        if self.rate != rate {
+            self.rate = rate;
+            self.since = Instant::now();
+            self.paced = 0;
+        }
+    }
+
     fn step(&mut self, bytes: u64) -> Result<(), StorageError> {
         self.done = self.done.saturating_add(bytes);
+        self.paced = self.paced.saturating_add(bytes);
         (self.progress)(self.done);
         loop {
             self.engine.check_open()?;
             let Some(rate) = self.rate else { return Ok(()) };
-            let due = self.done.saturating_mul(1000) / rate.max(1);
+            let due = self.paced.saturating_mul(1000) / rate.max(1);
             let ahead = Duration::from_millis(due).saturating_sub(self.since.elapsed());
             if ahead.is_zero() {
                 return Ok(());
@@ -157,8 +169,9 @@ impl Engine {
         }
         let mut pace = Pace {
             engine: self,
-            rate: (effort == Effort::Worthwhile).then_some(self.options.collect_rate),
+            rate: None,
             since: Instant::now(),
+            paced: 0,
             done: 0,
             progress,
         };
@@ -167,6 +180,8 @@ impl Engine {
         loop {
             let extent = self.extent()?;
             let pieces = self.pieces(&extent, &collecting)?;
+            let slow = effort == Effort::Worthwhile && !is_urgent(&pieces);
+            pace.set_rate(slow.then_some(self.options.collect_rate));
             let run = match effort {
                 Effort::Worthwhile => worthwhile(&pieces, self.options.segment_len.into()),
                 _ => next_run(&pieces, from, self.options.segment_len.into()),

@@ -127,7 +127,7 @@ impl StoreOptions {
     }
 
     /// Bytes a second that giving back space may read and write, so that it leaves the disk to others
-    /// (32 MiB).
+    /// (32 MiB), while no more than a third of the log is void. Beyond that it does not hold back.
     #[must_use]
     pub const fn collect_rate(mut self, bytes: u64) -> Self {
         self.collect_rate = bytes;

@@ -29,6 +29,7 @@ impl Core {
         if let Some(conflict) = self.conflict() {
             return Err(AppendError::Conflict(conflict));
         }
+        self.check_peers(&handle.gate).await?;
         let guard = self.enter(&handle.gate).await?;
         let view = self.view.load();
         if view.lost.is_some() {

@@ -21,6 +21,7 @@ mod open;
 pub(crate) mod publish;
 mod refresh;
 mod reorg;
+mod restored;
 mod seal;
 pub(crate) mod together;
 mod truncate;
@@ -45,6 +46,8 @@ pub use self::home::GroupActive;
 pub(crate) use self::home::{Home, Scope};
 use self::lane::{Guard, Lane, LaneError};
 pub(crate) use self::open::{Identity, Opening, check_signs, mark_encrypted};
+pub use self::restored::PeerCheck;
+use self::restored::Unchecked;
 pub(crate) use self::seal::Seal;
 pub(crate) use self::truncate::TruncateOptions;
 use crate::event::{Event, Watchers};
@@ -73,6 +76,8 @@ pub(crate) struct Core {
     /// The store that the log was opened in, where that has several.
     pub(crate) home: Option<Arc<dyn Home>>,
     pub(crate) store: Arc<dyn Store>,
+    /// That peers are to be asked before the first append.
+    pub(crate) unchecked: Option<Unchecked>,
     /// Whether the store ends with the log.
     pub(crate) owns_store: bool,
     pub(crate) log: Arc<dyn CoreStore>,

@@ -17,6 +17,7 @@ use super::conflict::Conflict;
 use super::handles::Handles;
 use super::hints::Hints;
 use super::lane::Lane;
+use super::restored::{PeerCheck, Unchecked};
 use super::{Core, Home};
 use crate::builder::IfMissing;
 use crate::cipher::Cipher;
@@ -63,6 +64,8 @@ pub(crate) struct Opening {
     pub(crate) alias: Option<Alias>,
     /// Fork and length of the log, if that was found without roots.
     pub(crate) lost: Option<(Fork, Length)>,
+    /// What peers are to be asked before the first append.
+    pub(crate) peer_check: Option<PeerCheck>,
 }
 
 /// A log that is named: its key, and who may sign if that is known.
@@ -180,7 +183,6 @@ impl Opening {
         self.store_user_data(&*log)?;
         let may_write = store.access() == Access::ReadWrite && conflict.is_none();
         let runtime = self.runtime;
-        let group = log.group()?;
         let hints = log.hints()?;
         Ok(Arc::new(Core {
             key,
@@ -189,7 +191,8 @@ impl Opening {
             writer: once(signer.filter(|_| may_write)),
             external: external.filter(|_| may_write),
             encrypted: AtomicBool::new(encrypted),
-            group: once(group),
+            group: once(log.group()?),
+            unchecked: self.peer_check.map(|rule| Unchecked::new(rule, &view.head)),
             home: self.home,
             store,
             owns_store,

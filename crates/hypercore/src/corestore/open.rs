@@ -268,6 +268,7 @@ impl OpenCore {
         Opening {
             lost: None,
             read_frozen: self.read_frozen,
+            peer_check: None,
             cipher: self.cipher.clone(),
             if_missing: self.if_missing.unwrap_or_default(),
             durability: self.durability.unwrap_or(opening.durability),

@@ -178,6 +178,7 @@ impl Shared {
         Opening {
             lost: None,
             read_frozen: false,
+            peer_check: None,
             storage: Storage::open(self.store.clone()),
             identity,
             cipher: None,

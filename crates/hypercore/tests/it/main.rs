@@ -33,6 +33,7 @@ mod providers;
 mod recover;
 mod remote_proofs;
 mod replicate;
+mod restored;
 #[path = "../sim/runtime.rs"]
 mod runtime;
 mod search;
