@@ -15,6 +15,7 @@ mod peers;
 mod policy;
 mod push;
 mod ranges;
+mod reach;
 mod script;
 mod seeks;
 mod serve;

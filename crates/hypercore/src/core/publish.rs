@@ -191,11 +191,7 @@ impl Core {
                 length,
                 fork: after.head.fork(),
             });
-        }
-        let before = change
-            .truncated
-            .map_or_else(|| at(before), |length| (after.head.fork(), length));
-        if before != at(after) {
+        } else if at(before) != at(after) {
             self.hub.emit(&Event::Append {
                 length: after.head.length(),
             });

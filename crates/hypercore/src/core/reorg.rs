@@ -14,6 +14,7 @@ use super::Core;
 use super::apply::judge;
 use super::lane::Guard;
 use super::publish::{CommitError, Staged};
+use crate::event::Event;
 use crate::view::View;
 
 /// Why a fork is not followed, for now or at all.
@@ -105,18 +106,23 @@ impl Core {
             staged.next.authority = Arc::new(Authority::Known(verifier.clone()));
         }
         let Some(change) = reorg.finish() else { return };
+        let grows = !change.appended().is_empty();
         staged.gain(&change);
         staged.batch = Batch::from_change(&change);
         staged.answers = vec![Input::Completed {
             ticket,
             reply: Reply::Applied,
         }];
+        let length = staged.next.head.length();
         if let Err(error) = self.commit_now(guard, staged, self.durability) {
             if let CommitError::Storage(error) = error {
                 self.fail(error);
             }
             let reply = Reply::Failed;
             self.feed([Input::Completed { ticket, reply }]);
+        } else if grows {
+            // Cut first, then longer: two events of one change.
+            self.hub.emit(&Event::Append { length });
         }
     }
 }

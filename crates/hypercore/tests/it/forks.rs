@@ -228,3 +228,29 @@ fn a_fork_travels_on_and_a_stale_writer_follows_it_too() {
         drop(second);
     });
 }
+
+#[test]
+fn a_snapshot_of_a_part_goes_on_with_what_both_forks_share() {
+    block_on(async {
+        let mut from = Writer::new(40).await;
+        let to = reader(&from.log).await;
+        let connection = connect(&from.log, &to);
+        let held = (0..24).filter(|index| ![3, 11].contains(index)).chain([30]);
+        soon(to.download_blocks(held)).await.unwrap();
+        let snapshot = to.snapshot().unwrap();
+        connection.0.cancel().await;
+        connection.1.cancel().await;
+        from.rewrite(24, 60).await;
+        let _connection = connect(&from.log, &to);
+        assert_eq!(soon(to.get(59)).await.unwrap(), other(59));
+        assert_eq!(snapshot.length(), Length::new(40));
+        assert_eq!(snapshot.fork(), Fork::ZERO);
+        // shared, and not stored here when it was taken
+        assert_eq!(soon(snapshot.get(3)).await.unwrap(), block(3));
+        // stored, and gone from the log
+        assert_eq!(snapshot.get(30).await.unwrap(), block(30));
+        // neither
+        let gone = soon(snapshot.get(35)).await;
+        assert!(matches!(gone, Err(GetError::Truncated { .. })), "{gone:?}");
+    });
+}

@@ -34,6 +34,7 @@ mod recover;
 mod remote_proofs;
 mod replicate;
 mod restored;
+mod rough;
 #[path = "../sim/runtime.rs"]
 mod runtime;
 mod search;

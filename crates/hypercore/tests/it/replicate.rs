@@ -264,6 +264,9 @@ fn events_tell_of_peers_and_blocks() {
         let (left, right) = connect(&from, &to);
         soon(to.get(0)).await.unwrap();
         assert!(matches!(received.next().await, Some(Event::PeerAdd(_))));
+        let length = Length::new(1);
+        let told = Some(Event::RemoteContiguous { length });
+        assert_eq!(received.next().await, told);
         assert_eq!(received.next().await, Some(Event::Manifest));
         assert_eq!(
             received.next().await,
