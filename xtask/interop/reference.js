@@ -19,6 +19,7 @@ const Hypercore = need(process.argv[2] === '10' ? 'hypercore10' : 'hypercore')
 const Protomux = need('protomux')
 
 const cores = new Map()
+const named = new Map() // those of the store
 const extensions = new Map()
 const sockets = new Map() // each with its encrypted stream
 let store = null // replicates all its cores
@@ -33,6 +34,7 @@ const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 
 function core (m) {
   const name = m.core || 'main'
+  if (named.has(name)) return named.get(name)
   if (!cores.has(name)) throw new Error('no core is open under the name ' + name)
   return cores.get(name)
 }
@@ -125,6 +127,20 @@ const ops = {
       c.on('upload', (index, size) => say({ event: 'upload', index, size }))
       c.on('download', (index, size) => say({ event: 'download', index, size }))
     }
+    return facts(c)
+  },
+  async openStore (m) {
+    const Corestore = need('corestore')
+    store = new Corestore(m.dir, { primaryKey: bytes(m.primaryKey), unsafe: true })
+    await store.ready()
+    return {}
+  },
+  // A log of the store, by name (in a namespace) or by key.
+  async openNamed (m) {
+    const place = (m.namespaces || []).reduce((at, name) => at.namespace(name), store)
+    const c = place.get(m.key ? { key: bytes(m.key) } : { name: m.name })
+    await c.ready()
+    named.set(m.core, c)
     return facts(c)
   },
   async append (m) {
@@ -337,12 +353,14 @@ const ops = {
   async close (m) {
     await core(m).close()
     cores.delete(m.core || 'main')
+    named.delete(m.core)
     return {}
   },
   async exit () {
     for (const s of sockets.keys()) s.destroy()
     if (server) server.close()
     for (const c of cores.values()) await c.close()
+    if (store) await store.close()
     setImmediate(() => process.exit(0))
     return {}
   }

@@ -415,6 +415,13 @@ impl Door {
         Ok(self.0.local_addr()?.port())
     }
 
+    /// The stream of the next one.
+    pub(super) fn stream(&self) -> Result<TcpStream> {
+        let (stream, _) = soon(self.0.accept())?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
     /// Lets the next one in.
     pub(super) fn accept(&self, log: &Hypercore) -> Result<Line> {
         let (stream, _) = soon(self.0.accept())?;

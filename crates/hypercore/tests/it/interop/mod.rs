@@ -18,5 +18,6 @@ mod resume;
 mod seeks;
 mod signers;
 mod sparse;
+mod stores;
 mod structures;
 mod trust;
