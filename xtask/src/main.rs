@@ -15,6 +15,7 @@ mod interop;
 mod layers;
 mod limits;
 mod main_job;
+mod many_logs;
 mod peers;
 mod ran;
 mod run;
@@ -76,6 +77,15 @@ enum Chore {
         #[arg(long, default_value_t = 1024)]
         mebibytes: u64,
     },
+    /// Makes, opens and replicates many logs in one store, and has the reference do the same with fewer.
+    ManyLogs {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        logs: u64,
+        /// How many for the reference, and for this project beside it.
+        #[arg(long, default_value_t = 1_000)]
+        reference: u64,
+    },
     /// Runs the simulated worlds of a range of seeds, in release mode: see crates/hypercore/tests/sim.
     Simulate {
         /// The first seed.
@@ -112,6 +122,7 @@ fn main() -> ExitCode {
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
         Chore::Soak { rounds, seed } => soak::soak(rounds, seed),
         Chore::MainJob { mebibytes } => main_job::measure(mebibytes),
+        Chore::ManyLogs { logs, reference } => many_logs::measure(logs, reference),
         Chore::Simulate { from, seeds } => ci::simulate(from, seeds),
         Chore::Growth { powers } => growth::measure(powers),
         Chore::Hostile { blocks } => hostile::measure(blocks),
