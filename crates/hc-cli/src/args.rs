@@ -98,6 +98,16 @@ pub(crate) enum Command {
         /// The log's folder.
         dir: PathBuf,
     },
+    /// The logs of a store.
+    List {
+        /// The store's folder.
+        dir: PathBuf,
+    },
+    /// Print what changes in a store that another process writes, until interrupted.
+    Watch {
+        /// The store's folder.
+        dir: PathBuf,
+    },
     /// Drop what is damaged in a folder, so that peers can be asked for it.
     Repair {
         /// The folder.
@@ -148,10 +158,10 @@ pub(crate) enum Command {
     Restore(Restore),
 }
 
-/// A log's folder, and the key of its blocks where they are encrypted.
+/// A log, and the key of its blocks where they are encrypted.
 #[derive(Debug, Args)]
 pub(crate) struct Store {
-    /// The log's folder.
+    /// The log's folder, or `STORE/NAME` or `STORE/KEY` for one log of a store.
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) encryption: Encryption,
@@ -179,6 +189,10 @@ pub(crate) struct Create {
     /// Make the key the public key itself, as version 10 did.
     #[arg(long)]
     pub(crate) compat: bool,
+    /// Make the log of this name in the store in DIR, which is made too if it is not there; names can
+    /// be in namespaces, as in `app/posts`. Short for `create DIR/NAME` where DIR is a store.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["seed", "compat"])]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -229,7 +243,7 @@ pub(crate) struct Cat {
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Folders of the logs.
+    /// Folders of the logs; of a store with several, all of them, or those that are named.
     #[arg(required = true)]
     pub(crate) dirs: Vec<PathBuf>,
     /// Address to listen on; port 0 picks a free one.
@@ -258,6 +272,9 @@ pub(crate) struct Fetch {
     pub(crate) key: String,
     /// Folder to keep it in.
     pub(crate) dir: PathBuf,
+    /// Add the log to those that are in the folder already.
+    #[arg(long)]
+    pub(crate) add: bool,
     /// Address of a server; several are used side by side.
     #[arg(long, value_name = "HOST:PORT", required = true, value_parser = address)]
     pub(crate) connect: Vec<String>,

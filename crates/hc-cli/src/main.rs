@@ -12,6 +12,7 @@ mod chunk;
 mod commands;
 mod failure;
 mod output;
+mod place;
 mod progress;
 mod secret;
 mod signals;

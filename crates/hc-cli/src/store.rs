@@ -4,13 +4,15 @@ use std::path::Path;
 
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
-    AppendError, Builder, ClearError, CloseError, DownloadError, GetError, Hypercore, IfMissing,
-    InfoError, OpenError, PurgeError, RefreshError, SeekError, Storage, StorageError, Store,
-    StoreError, StoreOptions, TreeHashError, TruncateError, UpdateError, VerifyError,
+    AppendError, Builder, ClearError, CloseError, Corestore, DiscoveryKey, DownloadError, GetError,
+    Hypercore, IfMissing, InfoError, ListedCore, OpenError, PurgeError, RefreshError, SeekError,
+    Storage, StorageError, Store, StoreError, StoreOptions, TreeHashError, TruncateError,
+    UpdateError, VerifyError,
 };
 
 use crate::args::Encryption;
 use crate::failure::{Failure, Kind, chain};
+use crate::place::Place;
 use crate::secret;
 
 /// Opens what is there, only to read it; another process may be writing.
@@ -18,7 +20,8 @@ pub(crate) async fn read(
     dir: &Path,
     encryption: Option<&Encryption>,
 ) -> Result<Hypercore, Failure> {
-    open(existing(Storage::read_only(dir)), dir, encryption).await
+    let builder = existing(dir, |dir| Storage::read_only(dir));
+    open(builder, dir, encryption).await
 }
 
 /// Opens what is there, to write to it or to serve it.
@@ -26,19 +29,25 @@ pub(crate) async fn write(
     dir: &Path,
     encryption: Option<&Encryption>,
 ) -> Result<Hypercore, Failure> {
-    open(existing(Storage::existing(dir)), dir, encryption).await
+    let builder = existing(dir, |dir| Storage::existing(dir));
+    open(builder, dir, encryption).await
 }
 
-/// As [`fn@write`], but `None` where there is no log yet.
+/// Opens the log of a place, to write to it; `None` where there is none yet.
 pub(crate) async fn find(
-    dir: &Path,
+    place: &Place,
     encryption: Option<&Encryption>,
 ) -> Result<Option<Hypercore>, Failure> {
-    let builder = with_key(existing(Storage::existing(dir)), encryption)?;
+    let builder = place.builder(|dir| Storage::existing(dir));
+    let builder = with_key(builder.if_missing(IfMissing::Fail), encryption)?;
     match builder.open().await {
         Ok(log) => Ok(Some(log)),
-        Err(OpenError::Missing { .. } | OpenError::Store(StoreError::Missing { .. })) => Ok(None),
-        Err(error) => Err(opening(error, dir)),
+        Err(
+            OpenError::Missing { .. }
+            | OpenError::Unnamed { .. }
+            | OpenError::Store(StoreError::Missing { .. }),
+        ) => Ok(None),
+        Err(error) => Err(opening(error, &place.store)),
     }
 }
 
@@ -98,8 +107,30 @@ pub(crate) fn note_ciphertext(log: &Hypercore, encryption: &Encryption) {
     }
 }
 
-fn existing(storage: Storage) -> Builder {
-    Hypercore::builder(storage).if_missing(IfMissing::Fail)
+fn existing(dir: &Path, storage: impl FnOnce(&Path) -> Storage) -> Builder {
+    Place::of(dir).builder(storage).if_missing(IfMissing::Fail)
+}
+
+/// Opens a store with all its logs.
+pub(crate) async fn many(dir: &Path, storage: Storage) -> Result<Corestore, Failure> {
+    let store = Corestore::open(storage).await;
+    store.map_err(|error| opening(error, dir))
+}
+
+/// All logs of a store.
+pub(crate) fn listed(store: &Corestore, dir: &Path) -> Result<Vec<ListedCore>, Failure> {
+    let listed = store.list();
+    listed.map_err(|error| Failure::from(error).at(dir.display()))
+}
+
+/// Opens a log of a store without interesting peers in it.
+pub(crate) async fn quietly(
+    store: &Corestore,
+    log: DiscoveryKey,
+    dir: &Path,
+) -> Result<Hypercore, Failure> {
+    let log = store.get(log).inactive().await;
+    log.map_err(|error| opening(error, dir))
 }
 
 fn with_key(builder: Builder, encryption: Option<&Encryption>) -> Result<Builder, Failure> {

@@ -8,6 +8,7 @@ use hc_merkle::{BlockIndex, CoreKey, KeyPair, Manifest};
 use hc_storage::Durability;
 
 use crate::core::{Identity, Opening, PeerCheck};
+use crate::derive::NamePath;
 use crate::encryption::{EncryptionKey, Provider};
 use crate::error::OpenError;
 use crate::hypercore::{Hypercore, IntoBlock};
@@ -116,6 +117,33 @@ impl Builder {
             &mut self.identity.manifest,
             manifest,
             "manifest",
+            &mut self.contradiction,
+        );
+        self
+    }
+
+    /// The log of this name in a [`Corestore`](crate::Corestore) that is kept in the same place.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use hypercore::{Corestore, Hypercore, NamePath, Storage};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let log = Hypercore::builder(Storage::disk(dir.path())).name(NamePath::ROOT, "posts").open().await?;
+    /// let key = log.key();
+    /// log.close().await?;
+    ///
+    /// let store = Corestore::open(Storage::disk(dir.path())).await?;
+    /// assert_eq!(store.get("posts").await?.key(), key);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn name(mut self, place: NamePath, name: &str) -> Self {
+        let alias = place.alias(name);
+        set(
+            &mut self.identity.name,
+            alias,
+            "name",
             &mut self.contradiction,
         );
         self
@@ -323,7 +351,8 @@ impl Builder {
     /// [`OpenError`]; nothing was created, but for the store itself.
     pub async fn open(self) -> Result<Hypercore, OpenError> {
         let both = self.identity.key_pair.is_some() && self.identity.signer.is_some();
-        if let Some(option) = self.contradiction.or(both.then_some("signer")) {
+        let both = both.then_some("signer").or(self.identity.names_twice());
+        if let Some(option) = self.contradiction.or(both) {
             return Err(OpenError::Contradiction { option });
         }
         let runtime = self

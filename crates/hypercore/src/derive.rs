@@ -7,7 +7,7 @@ use std::fmt;
 
 use hc_merkle::digest::{hash, keyed_hash};
 use hc_merkle::{KeyPair, Namespace};
-use hc_storage::{Alias, StoreSecret};
+use hc_storage::{Alias, NamespaceId, StoreSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::rt::Runtime;
@@ -79,6 +79,14 @@ impl NamePath {
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
         Self(hash(&[&self.0, name.as_bytes()]))
+    }
+
+    /// A name in this place, as stores record it.
+    pub(crate) fn alias(&self, name: &str) -> Alias {
+        Alias {
+            namespace: NamespaceId(self.0),
+            name: name.to_owned(),
+        }
     }
 
     /// What it is known by: 32 zero bytes, hashed with each name in turn.

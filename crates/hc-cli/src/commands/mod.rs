@@ -15,6 +15,7 @@ mod has;
 mod import;
 mod info;
 mod key;
+mod list;
 mod migrate;
 mod purge;
 mod repair;
@@ -24,6 +25,7 @@ mod serve;
 mod tree_hash;
 mod truncate;
 mod verify;
+mod watch;
 
 use crate::args::Command;
 use crate::failure::Failure;
@@ -56,6 +58,8 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure>
         Command::Repair { dir, accept_loss } => repair::run(&dir, accept_loss, output),
         Command::Compact { dir } => compact::run(&dir, output),
         Command::Purge { dir, key, yes } => purge::run(&dir, key.as_deref(), yes, output).await,
+        Command::List { dir } => list::run(&dir, output).await,
+        Command::Watch { dir } => watch::run(&dir, output).await,
         Command::Key { key } => key::run(key.as_deref(), output),
         Command::Serve(args) => serve::run(&args, output).await,
         Command::Fetch(args) => fetch::run(&args, output).await,

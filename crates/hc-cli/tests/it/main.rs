@@ -14,4 +14,5 @@ mod network;
 mod proxy;
 mod run;
 mod signals;
+mod stores;
 mod upkeep;

@@ -44,6 +44,8 @@ pub(crate) struct Identity {
     pub(crate) compat: bool,
     /// The log with this discovery key, whatever its key is.
     pub(crate) discovery_key: Option<DiscoveryKey>,
+    /// The log of this name.
+    pub(crate) name: Option<Alias>,
 }
 
 /// All that opening needs.
@@ -75,11 +77,42 @@ struct Named {
 }
 
 impl Identity {
+    /// What excludes a name, where there is one.
+    pub(crate) fn names_twice(&self) -> Option<&'static str> {
+        let others = [
+            (self.key.is_some(), "key"),
+            (self.key_pair.is_some(), "key_pair"),
+            (self.signer.is_some(), "signer"),
+        ];
+        let excludes = others.into_iter().find(|(given, _)| *given);
+        let excludes = excludes.filter(|_| self.name.is_some());
+        excludes.map(|(_, option)| option)
+    }
+
     /// What the store knows the log by; `None` where the store's default is meant.
     pub(crate) fn discovery_key(&self) -> Result<Option<DiscoveryKey>, OpenError> {
         let named = self.resolve()?;
         let named = named.map(|named| named.key.discovery_key());
         Ok(named.or(self.discovery_key))
+    }
+
+    /// Means the log that was first opened by a name; else the one whose key pair follows from it, and
+    /// then gives back the name, for it to be recorded.
+    pub(crate) fn of_name(
+        &mut self,
+        store: &dyn Store,
+        primary: Option<&PrimaryKey>,
+        alias: Alias,
+    ) -> Result<Option<Alias>, OpenError> {
+        if let Some(known) = store.find_named(&alias)? {
+            self.key = Some(known.key);
+            return Ok(None);
+        }
+        let Some(primary) = primary else {
+            return Err(OpenError::Unnamed { name: alias.name });
+        };
+        self.key_pair = Some(primary.key_pair_of(&alias));
+        Ok(Some(alias))
     }
 
     /// The log that was named; `None` where the store's default is meant.
@@ -224,6 +257,10 @@ impl Opening {
         &mut self,
         store: &dyn Store,
     ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
+        if let Some(alias) = self.identity.name.take() {
+            let primary = self.primary_key(store)?;
+            self.alias = self.identity.of_name(store, primary.as_ref(), alias)?;
+        }
         let named = self.identity.resolve()?;
         let discovery_key = match (&named, self.identity.discovery_key) {
             (Some(named), _) => Some(named.key.discovery_key()),
@@ -276,6 +313,18 @@ impl Opening {
             }
             found => found,
         }
+    }
+
+    /// What key pairs of names follow from; made where the store has none and a log may be made.
+    fn primary_key(&self, store: &dyn Store) -> Result<Option<PrimaryKey>, OpenError> {
+        let stored = store.secret()?;
+        let makes = self.if_missing == IfMissing::Create && store.access() == Access::ReadWrite;
+        if stored.is_some() || !makes {
+            return Ok(stored.as_ref().map(PrimaryKey::from));
+        }
+        let key = PrimaryKey::random(&*self.runtime).map_err(OpenError::Randomness)?;
+        store.set_secret(key.secret())?;
+        Ok(Some(key))
     }
 
     /// Puts an empty log in the place of a stored one: the same if it was named, else a new one.

@@ -16,6 +16,8 @@ impl Core {
         let guard = self.lane.lock().await?;
         let core = self.clone();
         let job = move || {
+            // Another log of the store may have taken in what concerns this one too.
+            core.store.refresh()?;
             let news = core.reload();
             drop(guard);
             news
@@ -23,6 +25,14 @@ impl Core {
         self.block_on_disk(job)
             .await
             .ok_or(RefreshError::Interrupted)?
+    }
+
+    /// Shows what the store has taken in; says whether there was anything.
+    pub(crate) async fn catch_up(&self) -> Result<bool, RefreshError> {
+        let guard = self.lane.lock().await?;
+        let news = self.reload();
+        drop(guard);
+        news
     }
 
     fn reload(&self) -> Result<bool, RefreshError> {

@@ -152,6 +152,12 @@ impl Corestore {
         Self::new(self.shared.clone(), session)
     }
 
+    /// A session whose names are in a namespace that was [named](NamePath::join) before.
+    #[must_use]
+    pub fn at(&self, place: NamePath) -> Self {
+        Self::new(self.shared.clone(), self.session.child(place))
+    }
+
     /// Another session, whose handles neither append nor truncate.
     #[must_use]
     pub fn read_only(&self) -> Self {
@@ -225,6 +231,15 @@ impl Corestore {
         let place = NamespaceId(*self.session.place.as_bytes());
         let named = self.shared.store.named(Some(place))?;
         Ok(named.into_iter().map(ListedCore::from).collect())
+    }
+
+    /// The log that [`Hypercore::builder`](crate::Hypercore::builder) opens in this place where it is told
+    /// of none.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn default_core(&self) -> Result<Option<DiscoveryKey>, StorageError> {
+        self.shared.store.default_core()
     }
 
     /// What the store has about who may write a log, without opening it; `None` where it does not have
@@ -337,8 +352,8 @@ impl Corestore {
         self.shared.resume();
     }
 
-    /// On a store that is read beside its writer: takes in what was written since, and says whether any
-    /// open log has changed.
+    /// On a store that is read beside its writer: takes in what was written since, and says whether there
+    /// was anything.
     ///
     /// # Errors
     /// [`RefreshError`].

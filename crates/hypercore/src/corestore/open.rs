@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hc_merkle::{CoreKey, DiscoveryKey, KeyPair, Manifest};
 use hc_replicator::PullPolicy;
-use hc_storage::{Access, Alias, Durability, NamespaceId, Topic};
+use hc_storage::{Access, Alias, Durability, Topic};
 
 use super::Corestore;
 use super::registry::Found;
@@ -322,20 +322,8 @@ impl OpenCore {
             return Err(OpenError::Contradiction { option: "key_pair" });
         }
         let (shared, session) = (&self.store.shared, &self.store.session);
-        let alias = Alias {
-            namespace: NamespaceId(*session.place.as_bytes()),
-            name: name.to_owned(),
-        };
-        if let Some(known) = shared.store.find_named(&alias)? {
-            identity.key = Some(known.key);
-            return Ok(None);
-        }
-        let primary = shared.primary.as_ref();
-        let primary = primary.ok_or_else(|| OpenError::Unnamed {
-            name: name.to_owned(),
-        })?;
-        identity.key_pair = Some(primary.key_pair_of(&alias));
-        Ok(Some(alias))
+        let alias = session.place.alias(name);
+        identity.of_name(&*shared.store, shared.primary.as_ref(), alias)
     }
 
     /// The manifest of a log with this only signer.

@@ -312,13 +312,13 @@ impl Shared {
     }
 
     pub(super) async fn refresh(&self) -> Result<bool, RefreshError> {
-        let mut news = false;
-        for core in self.cores.all() {
-            news |= core.refresh().await?;
-        }
         let store = self.store.clone();
         let read = crate::rt::run(&*self.runtime, move || store.refresh()).await;
-        Ok(read.ok_or(RefreshError::Interrupted)?? || news)
+        let mut news = read.ok_or(RefreshError::Interrupted)??;
+        for core in self.cores.all() {
+            news |= core.catch_up().await?;
+        }
+        Ok(news)
     }
 
     /// Closes all sessions, logs and connections, and the store.

@@ -25,6 +25,7 @@ use super::key;
 use crate::args::Fetch;
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
+use crate::place::{Place, Which};
 use crate::signals::Stop;
 use crate::{secret, store};
 
@@ -94,12 +95,31 @@ pub(crate) async fn run(args: &Fetch, output: Output) -> Result<(), Failure> {
 async fn open(args: &Fetch) -> Result<Hypercore, Failure> {
     let key = key::parse(&args.key)?;
     let dir = &args.dir;
-    if let Some(log) = store::find(dir, Some(&args.encryption)).await? {
-        if log.key() == key {
-            return Ok(log);
+    let place = Place::of(dir);
+    if place.which != Which::Default && place.which != Which::Key(key) {
+        let message = "a log that is fetched goes into the folder of a store";
+        return Err(Failure::new(Kind::Usage, message).at(dir.display()));
+    }
+    let wanted = Place {
+        which: Which::Key(key),
+        ..place
+    };
+    if let Some(log) = store::find(&wanted, Some(&args.encryption)).await? {
+        return Ok(log);
+    }
+    let default = Place {
+        which: Which::Default,
+        ..wanted
+    };
+    let dir = &default.store;
+    if let Some(log) = store::find(&default, None).await? {
+        let key = log.key();
+        store::close(&log, dir).await?;
+        if !args.add {
+            let message =
+                format!("holds another log, {key}; choose another folder, or --add to it");
+            return Err(Failure::new(Kind::Other, message).at(dir.display()));
         }
-        let message = format!("holds another log, {}; choose another folder", log.key());
-        return Err(Failure::new(Kind::Other, message).at(dir.display()));
     }
     let builder = Hypercore::builder(Storage::disk(dir)).key(key);
     store::open(builder, dir, Some(&args.encryption)).await

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use async_std::net::{TcpListener, TcpStream};
 use async_std::task;
-use hypercore::{Hypercore, Policy, PublicKey, Replication, Role};
 use serde_json::json;
 
+use super::offer::Offer;
 use crate::failure::{Failure, chain};
 use crate::output::{self, Output};
 
@@ -65,15 +65,6 @@ impl Connections {
             task::sleep(NO_ROOM).await;
         }
     }
-}
-
-/// What is served, to whom, and at what price.
-#[derive(Clone)]
-pub(super) struct Offer {
-    pub(super) logs: Vec<Hypercore>,
-    /// Everyone, where it is empty.
-    pub(super) allowed: Vec<PublicKey>,
-    pub(super) policy: Policy,
 }
 
 /// Accepts for ever. What goes wrong with a connection, or with accepting one, ends nothing else.
@@ -139,14 +130,9 @@ impl Guest {
         let begun = Instant::now();
         // Without it, small answers wait for each other; it is no condition for serving.
         let _ = stream.set_nodelay(true);
-        let Some((first, rest)) = offer.logs.split_first() else {
+        let Some(replication) = offer.replication(stream) else {
             return;
         };
-        let replication = Replication::over(stream, Role::Responder).add(first);
-        let mut replication = rest.iter().fold(replication, Replication::add);
-        if !offer.allowed.is_empty() {
-            replication = replication.allow(offer.allowed);
-        }
         let connection = replication
             .policy(offer.policy)
             .handshake_timeout(HANDSHAKE)
