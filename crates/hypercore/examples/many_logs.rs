@@ -2,6 +2,9 @@
 //! the phases `create`, `open` and `replicate`, in this order, each in a process of its own. Prints a line
 //! of JSON. `cargo xtask many-logs` runs them beside the reference.
 
+// What it measures is what it prints.
+#![allow(clippy::print_stdout)]
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
