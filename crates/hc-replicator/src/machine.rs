@@ -275,12 +275,12 @@ impl Replicator {
                 turn,
                 upgrade,
             }) => {
-                peer.note_upgrade(upgrade, &reply, shared);
+                peer.ends_upgrade(upgrade);
                 peer.on_proven(shared, (request, turn), reply);
                 peer.push_waiting(shared);
             }
             Some(Task::Push { upgrade }) => {
-                peer.note_upgrade(upgrade, &reply, shared);
+                peer.ends_upgrade(upgrade);
                 peer.on_push_proven(shared, reply);
                 peer.push_waiting(shared);
             }

@@ -121,6 +121,18 @@
 //! connections: what one peer did not send is asked of the next. [`Replication`] puts several logs on
 //! one stream, and has the options of the connection.
 //!
+//! Logs may join a connection [while it runs](Connection::logs), and what the remote
+//! [asks for](Connection::questions) may be found then. [Extensions](Hypercore::extension) carry
+//! messages beside a log, and a block may be [pushed](Hypercore::push) to whoever takes it unasked.
+//!
+//! # Deciding
+//! A [`Policy`] says what a connection may do with the other side, and what it may cost: uploads,
+//! downloads, bytes a second, memory; [`Replication::allow`] names those who may connect at all. The same
+//! can be [changed for one peer](Hypercore::set_peer_policy) while it is connected. What a log asks peers
+//! for, and how much at once, is set at the [`Builder`] and can be changed on its handles.
+//! [`peer_states`](Hypercore::peer_states), [`stats`](Hypercore::stats) and the
+//! [progress](Downloading::progress) of a download tell how things stand.
+//!
 //! # Truncated logs
 //! A writer may cut its log, which begins a new [`Fork`]. A reader that meets a peer on a later fork
 //! finds out what the two have in common, drops the rest, and goes on from there:

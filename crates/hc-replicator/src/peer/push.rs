@@ -112,20 +112,19 @@ impl Peer {
         upgrade
     }
 
-    /// A proof has been made, or not: it leads the peer so far.
-    pub(crate) fn note_upgrade(&mut self, upgrade: bool, reply: &Reply, shared: &Shared) {
+    /// A proof has been made, or cannot be.
+    pub(crate) fn ends_upgrade(&mut self, upgrade: bool) {
         self.pushing.upgrades -= usize::from(upgrade);
-        let Reply::Proof(Proof {
-            fork,
-            upgrade: Some(upgrade),
-            ..
-        }) = reply
-        else {
+    }
+
+    /// A proof is sent: it leads the peer so far.
+    pub(crate) fn leads(&mut self, shared: &Shared, proof: &Proof) {
+        let Some(upgrade) = &proof.upgrade else {
             return;
         };
-        if *fork == shared.view.fork {
+        if proof.fork == shared.view.fork {
             let end = self.pushed_to(shared, end_of(upgrade));
-            self.pushing.sent = (*fork, end);
+            self.pushing.sent = (proof.fork, end);
         }
     }
 
@@ -162,6 +161,7 @@ impl Peer {
             .is_some_and(|remote| remote.allow_push);
         if let (true, Reply::Proof(proof)) = (takes, reply) {
             self.count_upload(shared, &proof);
+            self.leads(shared, &proof);
             shared.stats.pushed += 1;
             self.stats.pushed += 1;
             shared.send(self, Data { id: UNASKED, proof });

@@ -190,6 +190,7 @@ impl Peer {
             return;
         }
         self.count_upload(shared, &proof);
+        self.leads(shared, &proof);
         shared.send(self, Data { id: place.0, proof });
     }
 

@@ -297,6 +297,24 @@ fn an_answer_goes_on_from_what_was_pushed_and_a_push_from_the_answer() {
 }
 
 #[test]
+fn an_answer_that_is_not_sent_leads_nowhere() {
+    let mut script = Script::new(10, 0..10);
+    script.open(PEER);
+    let open = Sync {
+        allow_push: true,
+        ..sync(4, 10)
+    };
+    script.receive(Message::Sync(open));
+    let (ticket, _, _) = proven(&script.receive(upgrade_request(1, 4, 6)));
+    let id = RequestId(1);
+    script.receive(Message::Cancel(hc_protocol::message::Cancel { id }));
+    assert_eq!(script.complete(ticket, leads(5, 4, 6, &[])), []);
+    let index = BlockIndex::new(9);
+    let (_, start, length) = proven(&script.input(Input::Push { index }));
+    assert_eq!((start, length), (4, 6));
+}
+
+#[test]
 fn pushes_that_wait_end_at_the_limit() {
     let mut script = Script::new(0, 0..0);
     let limit = limits::PUSHES_WAITING as u64;

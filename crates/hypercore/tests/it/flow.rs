@@ -363,6 +363,25 @@ fn a_channel_that_nobody_is_interested_in_goes_and_comes_again() {
 }
 
 #[test]
+fn user_data_stays_where_it_is() {
+    block_on(async {
+        let from = writer().await;
+        from.append("a").await.unwrap();
+        from.set_user_data("note", "for this side alone")
+            .await
+            .unwrap();
+        let to = reader(&from).await;
+        let _connection = connect(&from, &to);
+        soon(to.get(0)).await.unwrap();
+        assert_eq!(to.user_data("note").unwrap(), None);
+        assert_eq!(
+            from.user_data("note").unwrap().unwrap(),
+            "for this side alone"
+        );
+    });
+}
+
+#[test]
 fn what_is_not_here_is_fetched_unless_nobody_waits_for_it() {
     block_on(async {
         let from = writer().await;
