@@ -55,6 +55,9 @@ pub const APPLY_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Memory of a connection where its [policy](crate::Policy) says nothing else, in bytes, about.
 pub const PEER_MEMORY: usize = 128 * 1024 * 1024;
 
+/// Logs that a remote asks for and that nobody has answered yet, per connection; one more is declined.
+pub const QUESTIONS_WAITING: usize = 1024;
+
 /// Messages of an extension that wait to be read; the oldest go first.
 pub const EXTENSION_MESSAGES_WAITING: usize = 4096;
 

@@ -15,6 +15,7 @@ use hc_protocol::mux::RemoteOpen;
 use super::outbox::Outbox;
 use crate::core::Core;
 use crate::hypercore::Hypercore;
+use crate::limits::QUESTIONS_WAITING;
 use crate::sync::Mutex;
 
 /// What is told to a connection, and what it tells, about logs that it was not started with.
@@ -66,11 +67,11 @@ impl Doors {
         self.holders.load(Ordering::Acquire) > 0
     }
 
-    /// Passes on what the remote asks for; `false` where nobody answers.
+    /// Passes on what the remote asks for; `false` where nobody answers, or not soon enough.
     pub(super) fn ask(&self, asked: Asked) -> bool {
         let waker = {
             let mut state = self.state.lock();
-            if !state.listening {
+            if !state.listening || state.questions.len() >= QUESTIONS_WAITING {
                 return false;
             }
             state.questions.push_back(asked);

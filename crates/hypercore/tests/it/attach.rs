@@ -1,8 +1,12 @@
 //! Logs that join a connection while it runs, on either side, and what it costs to have many.
 
+use std::future::IntoFuture;
+
 use async_std::task;
-use futures_lite::future::block_on;
-use hypercore::{Ended, Hypercore, Logs, ReplicateError, Replication, Role, Storage, Traffic, rt};
+use futures_lite::future::{block_on, poll_once};
+use hypercore::{
+    Ended, Hypercore, Logs, ReplicateError, Replication, Role, Storage, Traffic, limits, rt,
+};
 
 use crate::peers::{Running, reader, soon, writer};
 use crate::pipe::pipe;
@@ -150,6 +154,50 @@ fn who_declines_everything_shares_nothing() {
         );
         assert!(soon(questions.next()).await.is_none());
         assert_eq!(soon(server).await.unwrap(), Ended::ByRemote);
+    });
+}
+
+#[test]
+fn questions_that_nobody_answers_end_at_the_limit() {
+    const MORE: usize = 3;
+    block_on(async {
+        let (left, right) = pipe();
+        let server = Replication::over(left, Role::Responder)
+            .on(rt::AsyncStd)
+            .start();
+        let mut questions = server.questions();
+        let _server = task::spawn(server);
+        let mut replication = Replication::over(right, Role::Initiator).on(rt::AsyncStd);
+        let mut logs = Vec::new();
+        for _ in 0..limits::QUESTIONS_WAITING + MORE {
+            let builder = Hypercore::builder(Storage::memory()).key(writer().await.key());
+            let log = builder.open().await.unwrap();
+            replication = replication.add(&log);
+            logs.push(log);
+        }
+        let _client = task::spawn(replication.start());
+        // who was declined has nobody to wait for
+        let mut updates: Vec<_> = logs
+            .iter()
+            .map(|log| Some(Box::pin(log.update().into_future())))
+            .collect();
+        let mut declined = 0;
+        while declined < MORE {
+            for slot in &mut updates {
+                let Some(update) = slot else { continue };
+                if poll_once(update).await.is_some() {
+                    *slot = None;
+                    declined += 1;
+                }
+            }
+            task::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let mut kept = Vec::new();
+        for _ in 0..limits::QUESTIONS_WAITING {
+            kept.push(soon(questions.next()).await.unwrap());
+        }
+        assert!(poll_once(questions.next()).await.is_none());
+        assert_eq!(declined, MORE);
     });
 }
 
