@@ -141,6 +141,12 @@
 //! Should two histories turn up that are signed by the same key and on the same fork, neither is to be
 //! trusted: the log is frozen here and for every peer, see [`Conflict`].
 //!
+//! # Branches and atoms
+//! A [`branch`](Hypercore::branch) is a continuation of the log that nobody has signed: it is kept in the
+//! store by its name, readers have them too, and it is [merged](Branch::merge) into the log, or not. An
+//! [`Atom`] gathers changes to several logs of one store, and to their branches, and writes them together:
+//! all of them, or none.
+//!
 //! # Watching
 //! [`events`](Hypercore::events) tells what happens, block by block, and says when it was read too
 //! slowly; [`watch`](Hypercore::watch) gives the latest state and coalesces.

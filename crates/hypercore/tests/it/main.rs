@@ -21,6 +21,7 @@ mod forks;
 mod interop;
 mod legacy;
 mod limits;
+mod lines;
 mod log;
 mod manifests;
 mod marks;
