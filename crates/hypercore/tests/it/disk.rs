@@ -164,9 +164,6 @@ fn a_reader_beside_the_writer_learns_what_was_cut_and_cleared() {
             fork: 2.into(),
         };
         assert_eq!(events.try_next(), Some(truncated));
-        let appended = Event::Append { length: 43.into() };
-        assert_eq!(events.try_next(), Some(appended));
-        assert_eq!(events.try_next(), None);
         assert_eq!(reader.head(), log.head());
         assert_eq!(
             (reader.count(..), reader.contiguous_length().get()),
