@@ -48,6 +48,15 @@ impl Oracle {
         self.forks.entry(self.fork).or_default().extend(blocks);
     }
 
+    /// The log goes on from there, on a fork of its own.
+    pub(crate) fn truncate(&mut self, length: u64) {
+        let kept = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut blocks = self.forks.get(&self.fork).cloned().unwrap_or_default();
+        blocks.truncate(kept);
+        self.fork += 1;
+        self.forks.insert(self.fork, blocks);
+    }
+
     /// The block at a place, as the writer wrote it.
     pub(crate) fn block(&self, fork: u64, index: u64) -> Option<&Bytes> {
         self.forks.get(&fork)?.get(usize::try_from(index).ok()?)

@@ -26,6 +26,8 @@ pub(crate) struct World {
     oracle: Oracle,
     key: CoreKey,
     trace: Vec<String>,
+    /// Whether it tells what happens while it happens.
+    loud: bool,
     seen: Seen,
 }
 
@@ -35,6 +37,7 @@ pub(crate) struct Seen {
     /// Connections that ended because the remote lied.
     pub(crate) liars: u64,
     pub(crate) restarts: u64,
+    pub(crate) cuts: u64,
     /// Blocks, ranges and updates that came.
     pub(crate) met: u64,
 }
@@ -54,7 +57,8 @@ struct Demand {
 }
 
 enum Wanted {
-    Block(u64, Task<Result<Bytes, GetError>>),
+    /// Which, the fork that the node was on when it asked, and the wait.
+    Block(u64, u64, Task<Result<Bytes, GetError>>),
     Range(u64, u64, Task<Result<(), DownloadError>>),
     Update(Task<Result<bool, UpdateError>>),
 }
@@ -78,6 +82,7 @@ impl World {
             oracle: Oracle::new(),
             key,
             trace: Vec::new(),
+            loud: std::env::var_os("HC_SIM_SEED").is_some(),
             seen: Seen::default(),
         }
     }
@@ -87,7 +92,11 @@ impl World {
         (self.trace, self.seen)
     }
 
+    #[allow(clippy::print_stdout)] // where one seed is looked at
     fn note(&mut self, what: &str) {
+        if self.loud {
+            println!("{:?} {what}", self.sim.now());
+        }
         self.trace.push(format!("{:?} {what}", self.sim.now()));
     }
 
@@ -125,8 +134,10 @@ impl World {
 
     fn step(&mut self) {
         match self.sim.below(100) {
-            0..=15 => self.append(),
-            16..=32 => self.connect_any(),
+            0..=12 => self.append(),
+            13..=15 => self.truncate(),
+            16..=17 => self.clear(),
+            18..=32 => self.connect_any(),
             33..=48 => self.connect_through_a_liar(),
             49..=55 => self.cut(),
             56..=61 => self.disturb(),
@@ -145,6 +156,35 @@ impl World {
         let appended = self.sim.run(PATIENCE, async move { append.await });
         appended.expect("an append ends").expect("a disk with room");
         self.oracle.append(blocks);
+    }
+
+    fn truncate(&mut self) {
+        let length = self.sim.below(self.oracle.length() + 1);
+        self.note(&format!("truncate to {length}"));
+        let log = self.nodes[0].log.clone();
+        let cut = self
+            .sim
+            .run(PATIENCE, async move { log.truncate(length).await });
+        cut.expect("a truncation ends").expect("a disk with room");
+        self.oracle.truncate(length);
+        self.seen.cuts += 1;
+    }
+
+    /// A reader forgets blocks; the writer has them still.
+    fn clear(&mut self) {
+        let node = self.reader();
+        let start = self.sim.below(self.oracle.length() + 1);
+        let end = start + 1 + self.sim.below(20);
+        self.note(&format!("clear {node} {start}..{end}"));
+        let log = self.nodes[node].log.clone();
+        let cleared = self
+            .sim
+            .run(PATIENCE, async move { log.clear(start..end).await });
+        cleared.expect("a clear ends").expect("a disk with room");
+        self.nodes[node]
+            .checked
+            .1
+            .retain(|index| !(start..end).contains(index));
     }
 
     fn connect_any(&mut self) {
@@ -244,11 +284,13 @@ impl World {
         let node = self.reader();
         let log = self.nodes[node].log.clone();
         let length = self.oracle.length();
+        let fork = log.fork().get();
         let what = match self.sim.below(10) {
             0..=5 => {
                 let index = self.sim.below(length + 4);
                 self.note(&format!("get {node} {index}"));
-                Wanted::Block(index, self.sim.spawn(async move { log.get(index).await }))
+                let get = self.sim.spawn(async move { log.get(index).await });
+                Wanted::Block(index, fork, get)
             }
             6..=7 => {
                 let start = self.sim.below(length + 1);
@@ -333,7 +375,7 @@ impl World {
             link.end();
         }
         self.sim.run_for(Duration::from_millis(1));
-        while self.oracle.length() < self.farthest() {
+        while self.oracle.length() < self.farthest().max(1) {
             self.append();
         }
         for node in 1..self.nodes.len() {
@@ -359,7 +401,7 @@ impl World {
 
     fn farthest(&self) -> u64 {
         let ends = self.demands.iter().map(|demand| match &demand.what {
-            Wanted::Block(index, _) => index + 1,
+            Wanted::Block(index, ..) => index + 1,
             Wanted::Range(_, end, _) => *end,
             Wanted::Update(_) => 0,
         });
@@ -385,7 +427,7 @@ impl Connection {
 impl Demand {
     fn cancel(&self) {
         match &self.what {
-            Wanted::Block(_, task) => task.cancel(),
+            Wanted::Block(_, _, task) => task.cancel(),
             Wanted::Range(_, _, task) => task.cancel(),
             Wanted::Update(task) => task.cancel(),
         }
@@ -394,11 +436,17 @@ impl Demand {
     /// Whether it has ended; and ended well.
     fn is_met(&self, oracle: &Oracle) -> bool {
         match &self.what {
-            Wanted::Block(index, task) => task.take().is_some_and(|block| {
-                let block = block.expect("a block that comes, or none yet");
+            Wanted::Block(index, fork, task) => task.take().is_some_and(|got| {
+                if matches!(got, Err(GetError::Truncated { .. })) {
+                    // Not only where it was cut off: who holds no block takes over a later fork as
+                    // a whole, and does not search for what it shares with the old one.
+                    assert!(oracle.fork() > *fork, "block {index}: nothing was cut");
+                    return true;
+                }
+                let block = got.expect("a block that comes, or none yet");
                 assert!(
                     oracle.knows(*index, &block),
-                    "block {index} was read, and never written"
+                    "block {index} was never written"
                 );
                 true
             }),
@@ -415,7 +463,7 @@ impl Demand {
 
     fn name(&self) -> String {
         match &self.what {
-            Wanted::Block(index, _) => format!("block {index} at {}", self.node),
+            Wanted::Block(index, ..) => format!("block {index} at {}", self.node),
             Wanted::Range(start, end, _) => format!("range {start}..{end} at {}", self.node),
             Wanted::Update(_) => format!("update at {}", self.node),
         }
