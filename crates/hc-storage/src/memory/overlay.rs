@@ -86,11 +86,13 @@ impl Overlay {
     #[must_use]
     pub fn changes(&self) -> Changes {
         let own = read(&self.own);
+        // a branch may have brought some that are below, too
+        let blocks = own.blocks.range(own.shared.get()..);
         let user_data = own.user_data.iter();
         Changes {
             shared: own.shared,
             head: own.head.clone(),
-            blocks: own.blocks.values().cloned().collect(),
+            blocks: blocks.map(|(_, block)| block.clone()).collect(),
             user_data: user_data
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),

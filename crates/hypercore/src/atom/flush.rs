@@ -206,7 +206,10 @@ impl Entry {
             let grows = length > changes.shared && changes.shared < before;
             regrown = grows.then_some(length);
         }
-        self.inherit_taken(&staged, parts)?;
+        // a log that is cut, or only begins a fork, leaves its branches what they have
+        if changes.shared >= before && changes.head.fork() == view.head.fork() {
+            self.inherit_taken(&staged, parts)?;
+        }
         set_user_data(&mut staged.batch, changes.user_data);
         if is_changed {
             parts.push(Part::Log {
@@ -221,12 +224,16 @@ impl Entry {
     /// The branches that were merged have of the log what they gave it.
     fn inherit_taken(&self, staged: &Staged, parts: &mut Vec<Part>) -> Result<(), AtomError> {
         let mut lengths: Vec<(Arc<LineState>, Length)> = Vec::new();
+        let draft = self.line.place();
         for taken in self.taken.lock().iter() {
             let place = taken.branch.place();
-            // not if it went another way meanwhile, or if the log has not got all blocks
+            // not if one of both went another way meanwhile, or if the log has not got all blocks
             let inherited = place.backing.inherited()?;
             let blocks = inherited.get()..taken.length.get();
-            let same = place.epoch == taken.epoch && inherited < taken.length;
+            let cut = draft.cuts.shortest_since(taken.drafted);
+            let same = place.epoch == taken.epoch
+                && inherited < taken.length
+                && cut.is_none_or(|cut| cut >= taken.length);
             if !same || staged.next.have.any_unset(blocks) {
                 continue;
             }

@@ -92,6 +92,8 @@ struct Taken {
     branch: Arc<LineState>,
     /// When, by the branch.
     epoch: u64,
+    /// When, by the draft.
+    drafted: u64,
     length: Length,
 }
 
@@ -282,6 +284,7 @@ impl Draft {
         entry.taken.lock().push(Taken {
             branch: other.clone(),
             epoch: from.epoch,
+            drafted: place.epoch,
             length,
         });
         Ok(merged)

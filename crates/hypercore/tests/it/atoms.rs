@@ -217,6 +217,44 @@ fn branches_go_into_several_logs_together_with_user_data() {
 }
 
 #[test]
+fn a_branch_that_left_before_the_draft_began_goes_into_it() {
+    block_on(async {
+        let (log, atom, draft) = greeting().await;
+        let branch = log.branch("x").at(1).await.unwrap();
+        branch.append_batch(["world", "again"]).await.unwrap();
+        assert!(matches!(
+            draft.merge(&branch).await.unwrap(),
+            Merged::Done(_)
+        ));
+        atom.flush().await.unwrap();
+        assert_eq!(log.length(), length(3));
+        assert_eq!(log.get(2).await.unwrap(), "again");
+        assert_eq!(branch.inherited().unwrap(), length(3));
+    });
+}
+
+#[test]
+fn a_draft_that_was_cut_after_a_merge_leaves_the_branch_what_it_has() {
+    block_on(async {
+        for to in [3, 1] {
+            let (log, atom, draft) = greeting().await;
+            let branch = log.branch("x").await.unwrap();
+            branch.append_batch(["a", "b"]).await.unwrap();
+            draft.merge(&branch).await.unwrap();
+            draft.truncate(to).await.unwrap();
+            draft.append_batch(["c", "d", "e"]).await.unwrap();
+            atom.flush().await.unwrap();
+            assert_eq!(log.length(), length(to + 3));
+            assert_eq!(log.get(to).await.unwrap(), "c");
+            assert_eq!(branch.inherited().unwrap(), length(to.min(2)));
+            for (index, block) in [(0, "hello"), (1, "world"), (2, "a"), (3, "b")] {
+                assert_eq!(branch.get(index).await.unwrap(), block);
+            }
+        }
+    });
+}
+
+#[test]
 fn user_data_is_the_drafts_until_the_flush() {
     block_on(async {
         let log = writer().await;
