@@ -100,7 +100,7 @@ pub(crate) fn truncating(error: TruncateError, dir: &Path) -> Failure {
 
 /// Tells people that what they get is not the plain text. Scripts know by `info`.
 pub(crate) fn note_ciphertext(log: &Hypercore, encryption: &Encryption) {
-    if encryption.encryption_key.is_none() && log.info().is_ok_and(|info| info.encrypted) {
+    if encryption.encryption_key.is_none() && log.info().encrypted {
         eprintln!(
             "hypercore: the log is encrypted; without --encryption-key these are its stored bytes"
         );

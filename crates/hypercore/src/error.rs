@@ -205,6 +205,15 @@ pub enum GetError {
         /// Which.
         index: BlockIndex,
     },
+    /// No log can ever have so many blocks.
+    #[error(
+        "block {index} is past any log, of at most {} blocks",
+        hc_merkle::limits::MAX_LENGTH
+    )]
+    PastAnyLog {
+        /// Which.
+        index: BlockIndex,
+    },
     /// The time to wait is over.
     #[error("block {index} did not arrive in time")]
     TimedOut {

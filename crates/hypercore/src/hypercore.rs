@@ -10,7 +10,7 @@ use hc_merkle::{
     Authority, BlockIndex, ByteLength, CoreKey, DiscoveryKey, Fork, Head, Length, Manifest,
 };
 use hc_protocol::Side;
-use hc_storage::Durability;
+use hc_storage::{Durability, Usage};
 
 use crate::builder::Builder;
 use crate::core::{AppendOptions, Core, Seal};
@@ -308,13 +308,11 @@ impl Hypercore {
         (first < end).then(|| BlockIndex::new(first))
     }
 
-    /// Facts about the log.
-    ///
-    /// # Errors
-    /// [`InfoError`] where the store can not be read.
-    pub fn info(&self) -> Result<Info, InfoError> {
+    /// Facts about the log. What its store takes is asked for by itself: [`usage`](Self::usage).
+    #[must_use]
+    pub fn info(&self) -> Info {
         let view = self.core.view.load();
-        Ok(Info {
+        Info {
             key: self.core.key,
             discovery_key: self.core.discovery_key,
             length: view.head.length(),
@@ -327,8 +325,25 @@ impl Hypercore {
             has_secret_key: self.core.has_secret_key,
             encrypted: self.core.is_encrypted(),
             tree_hash: view.head.tree_hash(),
-            storage: self.core.store.usage()?,
-        })
+        }
+    }
+
+    /// Bytes that the store of the log takes, with all other logs in it: live, dead and the index.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await?;
+    /// log.append("twelve bytes").await?;
+    /// assert_eq!(log.usage()?.live, 12);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`InfoError`] where the store can not be read.
+    pub fn usage(&self) -> Result<Usage, InfoError> {
+        Ok(self.core.store.usage()?)
     }
 
     /// The present head of the log: length, roots, signature.

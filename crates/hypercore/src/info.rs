@@ -1,7 +1,6 @@
 //! Facts about a log, at one moment.
 
 use hc_merkle::{ByteLength, CoreKey, DiscoveryKey, Fork, Length, TreeHash};
-use hc_storage::Usage;
 
 /// What is known of a log; see [`Hypercore::info`](crate::Hypercore::info).
 ///
@@ -10,9 +9,9 @@ use hc_storage::Usage;
 /// # use hypercore::{Hypercore, Storage};
 /// # let log = Hypercore::builder(Storage::memory()).open().await?;
 /// log.append_batch(["a", "bc"]).await?;
-/// let info = log.info()?;
+/// let info = log.info();
 /// assert_eq!((info.length.get(), info.byte_length.get()), (2, 3));
-/// assert!(!info.encrypted && info.storage.live >= 3);
+/// assert!(!info.encrypted && info.writable);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -43,6 +42,4 @@ pub struct Info {
     pub encrypted: bool,
     /// Hash over the roots of its tree.
     pub tree_hash: TreeHash,
-    /// Bytes that its store takes, with all other logs in it.
-    pub storage: Usage,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hc_merkle::{Authority, BlockIndex, KeyPair, Manifest, Verifier};
+use hc_merkle::{Authority, BlockIndex, DiscoveryKey, KeyPair, Manifest, Verifier};
 use hc_storage::Access;
 use thiserror::Error;
 
@@ -122,8 +122,11 @@ impl Handle {
 #[non_exhaustive]
 pub enum SessionError {
     /// The handle, or the log, was closed.
-    #[error("the log is closed")]
-    Closed,
+    #[error("log {} is closed", log.to_z32())]
+    Closed {
+        /// Which log.
+        log: DiscoveryKey,
+    },
 }
 
 /// The open handles of a log.
@@ -217,9 +220,14 @@ impl SessionBuilder {
     /// [`SessionError`] where the handle was closed.
     pub fn open(self) -> Result<Hypercore, SessionError> {
         if self.gate.is_closed() {
-            return Err(SessionError::Closed);
+            return Err(self.closed());
         }
         Ok(Hypercore::new(self.core, self.defaults))
+    }
+
+    fn closed(&self) -> SessionError {
+        let log = self.core.discovery_key;
+        SessionError::Closed { log }
     }
 
     /// Opens the session once no other exclusive session is open: they come one after the other, in the
@@ -242,7 +250,7 @@ impl SessionBuilder {
     /// ```
     pub async fn exclusive(self) -> Result<Hypercore, SessionError> {
         let turn = self.core.take_exclusive(&self.gate).await;
-        let guard = turn.map_err(|_| SessionError::Closed)?;
+        let guard = turn.map_err(|_| self.closed())?;
         let mut log = Hypercore::new(self.core, self.defaults);
         log.exclusive = Some(Exclusive(Mutex::new(Some(guard))));
         Ok(log)

@@ -1,6 +1,6 @@
 //! `info`: facts about a log.
 
-use hypercore::Info;
+use hypercore::{Info, Usage};
 use serde_json::{Value, json};
 
 use crate::args::Store;
@@ -10,13 +10,14 @@ use crate::store;
 
 pub(crate) async fn run(args: &Store, output: Output) -> Result<(), Failure> {
     let log = store::read(&args.dir, Some(&args.encryption)).await?;
-    let info = log
-        .info()
+    let info = log.info();
+    let usage = log
+        .usage()
         .map_err(|error| Failure::from(error).at(args.dir.display()))?;
-    output.result(&value(&info), || text(&info))
+    output.result(&value(&info, &usage), || text(&info, &usage))
 }
 
-fn value(info: &Info) -> Value {
+fn value(info: &Info, usage: &Usage) -> Value {
     json!({
         "key": info.key.to_string(),
         "discoveryKey": info.discovery_key.to_string(),
@@ -30,16 +31,16 @@ fn value(info: &Info) -> Value {
         "encrypted": info.encrypted,
         "treeHash": info.tree_hash.to_string(),
         "storage": {
-            "total": info.storage.total,
-            "blocks": info.storage.live,
-            "index": info.storage.index,
-            "log": info.storage.log,
-            "dead": info.storage.dead,
+            "total": usage.total,
+            "blocks": usage.live,
+            "index": usage.index,
+            "log": usage.log,
+            "dead": usage.dead,
         },
     })
 }
 
-fn text(info: &Info) -> String {
+fn text(info: &Info, usage: &Usage) -> String {
     let yes = |is: bool| if is { "yes" } else { "no" };
     let rows = [
         ("key", info.key.to_string()),
@@ -69,8 +70,8 @@ fn text(info: &Info) -> String {
             "on disk",
             format!(
                 "{}, of which {} in blocks",
-                output::bytes(info.storage.total),
-                output::bytes(info.storage.live)
+                output::bytes(usage.total),
+                output::bytes(usage.live)
             ),
         ),
     ];

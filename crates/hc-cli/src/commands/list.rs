@@ -60,7 +60,7 @@ fn value(core: &ListedCore, log: &Hypercore) -> Value {
     value["contiguousLength"] = log.contiguous_length().get().into();
     value["byteLength"] = log.byte_length().get().into();
     value["fork"] = log.fork().get().into();
-    value["writable"] = log.info().is_ok_and(|info| info.has_secret_key).into();
+    value["writable"] = log.info().has_secret_key.into();
     value
 }
 

@@ -21,8 +21,9 @@ pub(crate) async fn run(
         builder = builder.key(key::parse(named)?);
     }
     let log = store::open(builder, dir, None).await?;
-    let info = log
-        .info()
+    let info = log.info();
+    let before = log
+        .usage()
         .map_err(|error| Failure::from(error).at(dir.display()))?;
     let what = format!(
         "log {} with {}",
@@ -38,7 +39,7 @@ pub(crate) async fn run(
     drop(log);
     purged.map_err(|error| Failure::from(error).at(dir.display()))?;
     let (_, after) = compact::compact(dir)?;
-    let freed = info.storage.total.saturating_sub(after.total);
+    let freed = before.total.saturating_sub(after.total);
     let value = json!({
         "key": info.key.to_string(),
         "discoveryKey": info.discovery_key.to_string(),

@@ -235,7 +235,6 @@ impl Line {
             has_secret_key: core.has_secret_key,
             encrypted: core.is_encrypted(),
             tree_hash: place.head.tree_hash(),
-            storage: core.store.usage()?,
         })
     }
 

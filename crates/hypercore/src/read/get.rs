@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_lite::future::yield_now;
 use hc_merkle::BlockIndex;
+use hc_merkle::limits::MAX_LENGTH;
 use hc_replicator::Demand;
 
 use super::reader::{Form, Reader};
@@ -108,6 +109,9 @@ impl Get {
         let handle = &reader.handle;
         if handle.gate.is_closed() {
             return Err(handle.core.closed());
+        }
+        if index.get() >= MAX_LENGTH.get() {
+            return Err(GetError::PastAnyLog { index });
         }
         if let Some(block) = reader.look(index, self.form).await? {
             return Ok(block);

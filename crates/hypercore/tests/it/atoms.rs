@@ -492,3 +492,16 @@ fn what_was_flushed_is_found_again() {
         log.close_all().await.unwrap();
     });
 }
+
+#[test]
+fn a_snapshot_may_be_taken_beside_a_draft_that_was_never_flushed() {
+    block_on(async {
+        let (log, _atom, draft) = greeting().await;
+        draft.append("edits!").await.unwrap();
+        let snapshot = log.snapshot().unwrap();
+        assert_eq!(snapshot.length(), length(2));
+        assert_eq!(snapshot.get(1).await.unwrap(), "world");
+        let branch = log.branch("beside").await.unwrap();
+        assert_eq!(branch.snapshot().unwrap().length(), length(2));
+    });
+}

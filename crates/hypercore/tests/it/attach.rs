@@ -234,3 +234,17 @@ fn of_a_thousand_logs_those_that_nothing_happens_to_cost_nothing() {
         assert!(each < 40, "{each} looks for each block");
     });
 }
+
+#[test]
+fn nobody_is_asked_for_what_both_sides_have() {
+    block_on(async {
+        let (from, to) = two().await;
+        let (left, right) = pipe();
+        let server = Replication::over(left, Role::Responder).add(&from).start();
+        let mut questions = server.questions();
+        let _server = task::spawn(server);
+        let _client = task::spawn(to.replicate(right, Role::Initiator));
+        assert_eq!(soon(to.get(1)).await.unwrap(), "b");
+        assert!(poll_once(questions.next()).await.is_none(), "no question");
+    });
+}

@@ -27,7 +27,7 @@ fn a_log_is_found_again_in_its_directory() {
             assert_eq!(log.get(index as u64).wait(Wait::No).await.unwrap(), *block);
         }
         assert_eq!(log.append("e").await.unwrap().length.get(), 5);
-        assert!(log.info().unwrap().storage.total > 0);
+        assert!(log.usage().unwrap().total > 0);
         log.close().await.unwrap();
     });
 }
@@ -87,7 +87,7 @@ fn a_reader_beside_the_writer_sees_what_was_written_when_it_looks() {
             .open()
             .await
             .unwrap();
-        let info = reader.info().unwrap();
+        let info = reader.info();
         assert!(!info.writable && info.has_secret_key);
         assert_eq!(reader.get(0).await.unwrap(), "a");
         assert!(!reader.is_writable());

@@ -460,3 +460,47 @@ fn the_window_is_that_of_the_builder_until_it_is_set() {
         until(|| to.has(300..301)).await;
     });
 }
+
+#[test]
+fn what_a_peer_has_without_a_gap_is_right_after_a_later_fork() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch(["a", "b", "c", "d"]).await.unwrap();
+        let to = reader(&from).await;
+        let (left, right) = connect(&from, &to);
+        soon(to.download(..4)).await.unwrap();
+        until(|| from.remote_contiguous_length().get() == 4).await;
+        left.cancel().await;
+        soon(right).await.ok();
+        // cut and appended to while nobody is there
+        from.truncate(2).await.unwrap();
+        from.append("x").await.unwrap();
+        assert_eq!(from.remote_contiguous_length().get(), 2);
+        let _connection = connect(&from, &to);
+        until(|| to.fork() == from.fork() && to.length() == from.length()).await;
+        assert_eq!(
+            from.remote_contiguous_length().get(),
+            2,
+            "block 2 is not there yet"
+        );
+        soon(to.get(2)).await.unwrap();
+        until(|| from.remote_contiguous_length().get() == 3).await;
+    });
+}
+
+#[test]
+fn who_keeps_a_log_whole_has_what_an_update_tells_of() {
+    block_on(async {
+        let from = writer().await;
+        from.append_batch(["a", "b"]).await.unwrap();
+        let to = reader(&from).await;
+        let _connection = connect(&from, &to);
+        let whole = to.clone();
+        let _keeping = task::spawn(async move { whole.download(..).await });
+        until(|| to.contiguous_length().get() == 2).await;
+        from.append_batch(["c", "d"]).await.unwrap();
+        soon(to.update()).await.unwrap();
+        until(|| to.contiguous_length().get() == 4).await;
+        assert!(to.has(0..4));
+    });
+}

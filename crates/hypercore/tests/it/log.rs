@@ -333,7 +333,7 @@ fn an_encrypted_log_is_plain_to_those_with_the_key_only() {
         assert_eq!(log.get(1).await.unwrap(), "");
         assert_eq!(log.get(1).raw().await.unwrap().len(), 8);
         assert_eq!(log.byte_length().get(), 5);
-        let info = log.info().unwrap();
+        let info = log.info();
         assert_eq!(
             (info.byte_length.get(), info.padding, info.encrypted),
             (5, 8, true)
@@ -343,7 +343,7 @@ fn an_encrypted_log_is_plain_to_those_with_the_key_only() {
         let blind = open().open().await.unwrap();
         assert_ne!(blind.get(0).await.unwrap(), "hello");
         assert_eq!(blind.byte_length().get(), 21);
-        assert!(blind.info().unwrap().encrypted);
+        assert!(blind.info().encrypted);
         let error = blind.append("plain").await.unwrap_err();
         assert!(
             matches!(error, AppendError::EncryptionKeyMissing),
@@ -368,5 +368,33 @@ fn a_log_of_plain_text_is_not_encrypted_half_way() {
             again.open().await.unwrap_err(),
             OpenError::NotEncrypted { .. }
         ));
+    });
+}
+
+#[test]
+fn a_block_past_any_log_is_not_waited_for() {
+    block_on(async {
+        let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+        let most = hc_merkle::limits::MAX_LENGTH.get();
+        let last = log.get(most - 1).local().await;
+        assert!(matches!(last, Err(GetError::NotLocal { .. })), "{last:?}");
+        for index in [most, u64::MAX] {
+            let past = log.get(index).await;
+            assert!(matches!(past, Err(GetError::PastAnyLog { .. })), "{past:?}");
+        }
+    });
+}
+
+#[test]
+fn what_a_store_takes_is_told_when_it_is_asked_for() {
+    block_on(async {
+        let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+        log.append_batch(["hello", "you"]).await.unwrap();
+        // Facts alone: the store is not asked.
+        let info = log.info();
+        assert_eq!((info.length.get(), info.byte_length.get()), (2, 8));
+        assert_eq!(log.usage().unwrap().live, 8);
+        log.clear(0..1).await.unwrap();
+        assert_eq!(log.usage().unwrap().live, 3);
     });
 }

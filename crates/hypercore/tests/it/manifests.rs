@@ -432,3 +432,36 @@ fn an_encrypted_log_of_compat_mode_goes_on_under_a_manifest() {
         assert_eq!(new.manifest().unwrap().linked, Some(vec![old.key()]));
     });
 }
+
+#[test]
+fn who_waits_for_a_prologue_gets_it_once_it_is_copied() {
+    block_on(async {
+        let (source, manifest) = with_prologue(3).await;
+        let log = on_memory(&manifest).await;
+        let to = reader(&log).await;
+        let _connection = connect(&log, &to);
+        let waiting = {
+            let to = to.clone();
+            async_std::task::spawn(async move { to.get(2).await })
+        };
+        async_std::task::sleep(std::time::Duration::from_millis(10)).await;
+        log.copy_prologue(&source).await.unwrap();
+        assert_eq!(soon(waiting).await.unwrap(), "2");
+    });
+}
+
+#[test]
+fn a_branch_does_not_begin_below_what_is_fixed() {
+    block_on(async {
+        let (source, manifest) = with_prologue(3).await;
+        let log = on_memory(&manifest).await;
+        log.copy_prologue(&source).await.unwrap();
+        let below = log.branch("draft").at(2).await;
+        let refused = matches!(below, Err(hypercore::BranchError::BelowPrologue { .. }));
+        assert!(refused, "{below:?}");
+        assert_eq!(
+            log.branch("draft").at(3).await.unwrap().length(),
+            log.length()
+        );
+    });
+}

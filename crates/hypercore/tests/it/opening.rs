@@ -78,7 +78,7 @@ fn an_encrypted_log_can_be_overwritten_by_a_plain_one() {
         log.append("secret").await.unwrap();
         log.close().await.unwrap();
         let log = open().overwrite().open().await.unwrap();
-        assert!(!log.info().unwrap().encrypted);
+        assert!(!log.info().encrypted);
         log.append("plain").await.unwrap();
         assert_eq!(log.get(0).raw().await.unwrap(), "plain");
     });

@@ -14,6 +14,11 @@ use hypercore::{
 
 use crate::peers::{connect, reader, soon, writer};
 
+fn closed(log: &Hypercore) -> SessionError {
+    let log = log.discovery_key();
+    SessionError::Closed { log }
+}
+
 #[test]
 fn sessions_share_the_log() {
     block_on(async {
@@ -27,7 +32,10 @@ fn sessions_share_the_log() {
             assert_eq!(handle.get(1).await.unwrap(), "b");
         }
         log.close().await.unwrap();
-        assert_eq!(log.session().open().unwrap_err(), SessionError::Closed);
+        let error = log.session().open().unwrap_err();
+        assert_eq!(error, closed(&log));
+        let named = log.discovery_key().to_z32();
+        assert!(error.to_string().contains(&named), "it says which log");
         assert_eq!(session.get(0).await.unwrap(), "a", "closed by itself");
     });
 }
@@ -226,7 +234,7 @@ fn exclusive_sessions_come_one_after_the_other() {
         let mut fourth = Box::pin(log.session().exclusive());
         assert!(poll_once(&mut fourth).await.is_none());
         log.close_all().await.unwrap();
-        assert_eq!(soon(fourth).await.unwrap_err(), SessionError::Closed);
+        assert_eq!(soon(fourth).await.unwrap_err(), closed(&log));
         assert!(third.is_closed());
     });
 }

@@ -126,7 +126,7 @@ async fn open(args: &Fetch) -> Result<Hypercore, Failure> {
 }
 
 fn stored_bytes(log: &Hypercore) -> Result<u64, Failure> {
-    Ok(log.info()?.storage.live)
+    Ok(log.usage()?.live)
 }
 
 struct Session<'a> {

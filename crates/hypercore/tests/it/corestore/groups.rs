@@ -177,3 +177,21 @@ fn a_group_is_watched_until_its_handle_is_dropped() {
         assert_eq!(other.next().await, None);
     });
 }
+
+#[test]
+fn a_truncation_is_told_with_its_length_and_fork() {
+    block_on(async {
+        let store = in_memory().await;
+        let log = store.get("log").group(TOPIC).await.unwrap();
+        let mut group = store.notify_group(TOPIC);
+        let mut seen = Vec::new();
+        log.append_batch(["a", "b", "c"]).await.unwrap();
+        let at = |active: GroupActive| (active.length.get(), active.fork.get());
+        seen.push(at(soon(group.next()).await.unwrap()));
+        log.truncate(1).await.unwrap();
+        seen.push(at(soon(group.next()).await.unwrap()));
+        log.append("d").await.unwrap();
+        seen.push(at(soon(group.next()).await.unwrap()));
+        assert_eq!(seen, [(3, 0), (1, 1), (2, 1)]);
+    });
+}

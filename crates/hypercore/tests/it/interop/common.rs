@@ -111,7 +111,7 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn of(log: &Hypercore) -> Result<Self> {
-        let info = log.info()?;
+        let info = log.info();
         Ok(Self {
             length: info.length.get(),
             contiguous_length: info.contiguous_length.get(),
