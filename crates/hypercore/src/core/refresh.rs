@@ -16,8 +16,6 @@ impl Core {
         let guard = self.lane.lock().await?;
         let core = self.clone();
         let job = move || {
-            // Another log of the store may have taken in what concerns this one too.
-            core.store.refresh()?;
             let news = core.reload();
             drop(guard);
             news
