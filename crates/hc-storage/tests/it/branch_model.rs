@@ -1,5 +1,7 @@
 //! Any sequence of operations on two logs and a branch of one of them, against vectors.
 
+use std::collections::BTreeSet;
+
 use hc_merkle::{BlockIndex, Length, hash};
 use hc_storage::fault::{FaultDisk, Survival};
 use hc_storage::{Batch, CoreRead, Store, StoreOptions};
@@ -60,6 +62,8 @@ struct Twig {
     shared: usize,
     cut: bool,
     own: Vec<Slot>,
+    /// Blocks below `shared` that it has a copy of itself, from before it moved to where they are shared.
+    held: BTreeSet<usize>,
 }
 
 /// Two logs, and a branch of one of them.
@@ -80,6 +84,9 @@ impl Model {
 
     fn branch(&self, twig: &Twig) -> Vec<Slot> {
         let mut all = self.log(twig.log)[..twig.shared].to_vec();
+        for index in &twig.held {
+            all[*index].1 = true;
+        }
         all.extend(&twig.own);
         all
     }
@@ -88,8 +95,11 @@ impl Model {
         if let Some(twig) = self.twig.as_mut().filter(|twig| twig.log == number)
             && to < twig.shared
         {
-            let kept = &self.logs[usize::from(number) - 1][to..twig.shared];
-            twig.own.splice(..0, kept.iter().copied());
+            let mut kept = self.logs[usize::from(number) - 1][to..twig.shared].to_vec();
+            for index in twig.held.split_off(&to) {
+                kept[index - to].1 = true;
+            }
+            twig.own.splice(..0, kept);
             twig.shared = to;
             twig.cut = true;
         }
@@ -228,6 +238,7 @@ fn carry_out_on_branch(
             let to = within(to, length);
             truncate(&*branch, to as u64, OS)?;
             twig.own.truncate(to.saturating_sub(twig.shared));
+            twig.held.split_off(&to);
             if to <= twig.shared {
                 (twig.shared, twig.cut) = (to, false);
             }
@@ -237,6 +248,7 @@ fn carry_out_on_branch(
             clear(&*branch, start as u64, start as u64 + u64::from(*len), OS)?;
             let (from, end) = (start.max(twig.shared), start + usize::from(*len));
             let len = end.saturating_sub(from);
+            twig.held.retain(|index| !(start..end).contains(index));
             drop_slots(&mut twig.own, from - twig.shared, len);
         }
         Step::Reset(at) => {
@@ -255,6 +267,7 @@ fn carry_out_on_branch(
             if twig.own.iter().all(|slot| slot.1) {
                 merge(store, &twig)?;
                 twig.shared += twig.own.len();
+                twig.held.clear();
                 model.log_mut(twig.log).append(&mut twig.own);
             }
         }
@@ -279,11 +292,16 @@ fn carry_out_on_branch(
 
 /// A branch after it moved.
 fn moved(twig: &Twig, target: u8, shared: usize, model: &Model) -> Twig {
+    let mut held = twig.held.clone();
+    let own = (twig.shared..).zip(&twig.own);
+    held.extend(own.filter(|(_, slot)| slot.1).map(|(index, _)| index));
+    held.split_off(&shared);
     Twig {
         log: target,
         shared,
         cut: false,
         own: model.branch(twig).split_off(shared),
+        held,
     }
 }
 
@@ -346,4 +364,19 @@ proptest! {
         let played = play(&steps, entries);
         prop_assert!(played.is_ok(), "{:?}", played);
     }
+}
+
+/// What was a branch's own before it moved to a log that has the same blocks stays its own.
+#[test]
+fn what_a_branch_had_itself_it_has_when_the_log_that_it_moved_to_clears_it() -> Outcome {
+    let steps = [
+        Step::Append(2, 0),
+        Step::Branch(0),
+        Step::Append(3, 5),
+        Step::AppendToBranch(3, 5),
+        Step::Move,
+        Step::Clear(0, 3),
+        Step::DeleteIndex,
+    ];
+    play(&steps, 100)
 }
