@@ -124,8 +124,10 @@ struct HeldLock(File);
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
-        // the lock goes with the descriptor; an old name left in the file misleads nobody who holds it
+        // an old name left in the file misleads nobody who holds it
         let _ = self.0.set_len(0);
+        // closing alone would leave it to a process that is being started, until that has begun
+        let _ = self.0.unlock();
     }
 }
 

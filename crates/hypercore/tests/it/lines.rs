@@ -118,7 +118,10 @@ fn what_is_dropped_at_any_moment_leaves_memory_and_store_alike() {
             assert_eq!(of(&two, None), (two.length(), two.head().tree_hash()));
             assert_eq!(of(&one, Some("x")), (branch.length(), branch.tree_hash()));
             assert_eq!(branch.inherited().unwrap(), one.length());
-            assert!(one.length() > Length::new(1));
+            // At `Disk` it is the other thread's matter how much of it had begun.
+            if level < Durability::Disk {
+                assert!(one.length() > Length::new(1), "some of it took place");
+            }
             for log in [&one, &two] {
                 assert!(log.verify(|_| {}).unwrap().is_ok());
             }
