@@ -182,16 +182,19 @@ fn questions_that_nobody_answers_end_at_the_limit() {
             .map(|log| Some(Box::pin(log.update().into_future())))
             .collect();
         let mut declined = 0;
-        while declined < MORE {
-            for slot in &mut updates {
-                let Some(update) = slot else { continue };
-                if poll_once(update).await.is_some() {
-                    *slot = None;
-                    declined += 1;
+        let enough = async {
+            while declined < MORE {
+                for slot in &mut updates {
+                    let Some(update) = slot else { continue };
+                    if poll_once(update).await.is_some() {
+                        *slot = None;
+                        declined += 1;
+                    }
                 }
+                task::sleep(std::time::Duration::from_millis(5)).await;
             }
-            task::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        };
+        soon(enough).await;
         let mut kept = Vec::new();
         for _ in 0..limits::QUESTIONS_WAITING {
             kept.push(soon(questions.next()).await.unwrap());

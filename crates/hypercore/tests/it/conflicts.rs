@@ -8,7 +8,7 @@ use hypercore::{
     AppendError, Conflict, Ended, Event, Events, GetError, Hypercore, Length, OpenError, Storage,
 };
 
-use crate::peers::{block, connect, reader, soon};
+use crate::peers::{asked, block, connect, reader, soon};
 
 async fn twin(place: Storage) -> Hypercore {
     let builder = Hypercore::builder(place).seed(&[5; 32]);
@@ -48,8 +48,7 @@ fn both_sides_freeze_and_say_why() {
     block_on(async {
         let [one, other] = twins().await;
         let (mut ones, mut others) = (one.events(), other.events());
-        let waiting = async_std::task::spawn(one.get(99).into_future());
-        async_std::task::yield_now().await;
+        let waiting = asked(one.get(99)).await;
         let connections = connect(&one, &other);
         let (first, two_sides) = conflict(&mut ones).await;
         assert_eq!((first.length, first.fork), (Length::new(7), 0.into()));

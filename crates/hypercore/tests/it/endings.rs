@@ -9,7 +9,7 @@ use hypercore::{
     StoreOptions,
 };
 
-use crate::peers::{block, connect, reader, soon, writer};
+use crate::peers::{asked, block, connect, reader, soon, writer};
 use crate::pipe::pipe;
 
 #[test]
@@ -128,9 +128,8 @@ fn closing_ends_everything_that_waits() {
         let from = writer().await;
         let to = reader(&from).await;
         let (left, right) = connect(&from, &to);
-        let (get, download, mut watch) = (to.get(7), to.download(..9).start(), to.watch());
-        let get = task::spawn(get.into_future());
-        let download = task::spawn(download);
+        let (download, mut watch) = (to.download(..9).start(), to.watch());
+        let get = asked(to.get(7)).await;
         soon(async {
             while to.peers().is_empty() {
                 task::sleep(Duration::from_millis(1)).await;
@@ -159,9 +158,8 @@ fn closing_one_handle_ends_what_waits_on_it_alone() {
     block_on(async {
         let log = reader(&writer().await).await;
         let other = log.clone();
-        let ending = task::spawn(log.get(0).into_future());
-        let mut staying = task::spawn(other.get(0).into_future());
-        task::sleep(Duration::from_millis(10)).await;
+        let ending = asked(log.get(0)).await;
+        let mut staying = asked(other.get(0)).await;
         log.close().await.unwrap();
         assert!(matches!(soon(ending).await.unwrap_err(), GetError::Closed));
         assert!(poll_once(&mut staying).await.is_none());

@@ -128,20 +128,22 @@ fn a_peer_that_does_not_read_does_not_pile_messages_up() {
         let to = reader(&from).await;
         let sender = from.extension("test/flood").unwrap();
         let (left, right) = crate::pipe::pipe();
-        let _left = async_std::task::spawn(from.replicate(left, hypercore::Role::Initiator));
+        let mut left = Box::pin(from.replicate(left, hypercore::Role::Initiator));
         let mut right = Box::pin(to.replicate(right, hypercore::Role::Responder));
         let connected = async {
             while from.peers().is_empty() {
                 async_std::task::yield_now().await;
             }
         };
-        futures_lite::future::or(async { drop((&mut right).await) }, connected).await;
-        // from here on the other side is not run
+        let both = futures_lite::future::zip(&mut left, &mut right);
+        futures_lite::future::or(async { drop(both.await) }, connected).await;
+        // from here on the other side is not run, and this one whenever it has something to send
         let peer = from.peers()[0];
         let mut sent = 0;
         while sender.send(&peer, vec![0; 64 * 1024]).is_ok() {
             sent += 1;
             assert!(sent < 1000, "{sent} messages");
+            assert!(futures_lite::future::poll_once(&mut left).await.is_none());
         }
         assert_eq!(sender.send(&peer, "x"), Err(ExtensionError::Busy));
         assert_eq!(sender.broadcast("x"), Ok(0));

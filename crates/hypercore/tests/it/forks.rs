@@ -7,7 +7,7 @@ use hc_merkle::{Fork, KeyPair, Length, Manifest, NodeIndex, Truncation, Verifier
 use hc_storage::{Batch, CoreStore, Durability, MemoryStore, Store};
 use hypercore::{Event, GetError, Hypercore, Storage};
 
-use crate::peers::{block, connect, reader, soon};
+use crate::peers::{asked, block, connect, reader, soon};
 
 pub(crate) const SEED: [u8; 32] = [7; 32];
 
@@ -178,9 +178,9 @@ fn gets_of_blocks_that_are_gone_fail_and_others_go_on() {
             .await
             .unwrap();
         drop(connection);
-        let poll = |get: hypercore::Get| async_std::task::spawn(get.into_future());
-        let (gone, later, kept) = (poll(to.get(15)), poll(to.get(25)), poll(to.get(3)));
-        async_std::task::yield_now().await;
+        let gone = asked(to.get(15)).await;
+        let later = asked(to.get(25)).await;
+        let kept = asked(to.get(3)).await;
         from.rewrite(12, 30).await;
         let _connection = connect(&from.log, &to);
         let gone = soon(gone).await;

@@ -12,7 +12,7 @@ use hypercore::{
     Manifest, OpenError, SetManifestError, Storage,
 };
 
-use crate::peers::{connect, reader, soon, writer};
+use crate::peers::{asked, connect, reader, soon, writer};
 
 fn pair() -> KeyPair {
     KeyPair::from_seed(&[5; 32])
@@ -440,11 +440,7 @@ fn who_waits_for_a_prologue_gets_it_once_it_is_copied() {
         let log = on_memory(&manifest).await;
         let to = reader(&log).await;
         let _connection = connect(&log, &to);
-        let waiting = {
-            let to = to.clone();
-            async_std::task::spawn(async move { to.get(2).await })
-        };
-        async_std::task::sleep(std::time::Duration::from_millis(10)).await;
+        let waiting = asked(to.get(2)).await;
         log.copy_prologue(&source).await.unwrap();
         assert_eq!(soon(waiting).await.unwrap(), "2");
     });

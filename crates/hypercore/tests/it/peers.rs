@@ -1,8 +1,10 @@
 //! Logs, and connections between them, as the tests need them.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_std::task::{self, JoinHandle};
+use futures_lite::future::poll_once;
 use hypercore::{Ended, Hypercore, ReplicateError, Role, Storage};
 
 use crate::pipe::pipe;
@@ -35,6 +37,14 @@ pub(crate) async fn soon<T>(what: impl IntoFuture<Output = T>) -> T {
     async_std::future::timeout(SOON, what.into_future())
         .await
         .expect("within a reasonable time")
+}
+
+/// Something that has to wait, and that has been asked for once this returns. (A task that was spawned
+/// may not have been run yet.)
+pub(crate) async fn asked<T: IntoFuture>(what: T) -> Pin<Box<T::IntoFuture>> {
+    let mut what = Box::pin(what.into_future());
+    assert!(poll_once(&mut what).await.is_none(), "it has to wait");
+    what
 }
 
 pub(crate) fn block(index: u64) -> Vec<u8> {

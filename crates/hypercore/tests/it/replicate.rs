@@ -1,5 +1,7 @@
 //! Logs that replicate with each other, over streams in memory and over TCP.
 
+use std::future::Future;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_std::net::{TcpListener, TcpStream};
@@ -9,7 +11,7 @@ use hypercore::{
     Ended, Event, GetError, Hypercore, Length, ReplicateError, Replication, Role, Storage,
 };
 
-use crate::peers::{block, check_all, connect, reader, soon, writer};
+use crate::peers::{asked, block, check_all, connect, reader, soon, writer};
 use crate::pipe::{End, pipe};
 
 #[test]
@@ -110,20 +112,13 @@ fn a_block_that_does_not_exist_yet_is_waited_for() {
         let from = writer().await;
         let to = reader(&from).await;
         let _connection = connect(&from, &to);
-        let waiting = {
-            let to = to.clone();
-            task::spawn(async move { to.get(2).await })
-        };
+        let waiting = asked(to.get(2)).await;
         from.append("a").await.unwrap();
-        task::sleep(Duration::from_millis(20)).await;
+        assert_eq!(soon(to.get(0)).await.unwrap(), "a");
         from.append_batch(["b", "c"]).await.unwrap();
         assert_eq!(soon(waiting).await.unwrap(), "c");
         // The writer's own future blocks, too.
-        let own = {
-            let from = from.clone();
-            task::spawn(async move { from.get(3).await })
-        };
-        task::sleep(Duration::from_millis(5)).await;
+        let own = asked(from.get(3)).await;
         from.append("d").await.unwrap();
         assert_eq!(soon(own).await.unwrap(), "d");
     });
@@ -183,10 +178,7 @@ fn a_relay_passes_on_the_part_that_it_has() {
         assert!(matches!(error, GetError::TimedOut { .. }), "{error}");
 
         // The relay is asked for more than it has, and gets it in its turn.
-        let waiting = {
-            let to = to.clone();
-            task::spawn(async move { to.get(5).await })
-        };
+        let waiting = asked(to.get(5)).await;
         let _source = connect(&from, &relay);
         soon(relay.download(0..10)).await.unwrap();
         assert_eq!(soon(waiting).await.unwrap(), block(5));
@@ -303,11 +295,7 @@ fn an_update_waits_for_peers_that_are_being_found() {
         from.append("hello").await.unwrap();
         let to = reader(&from).await;
         let search = to.finding_peers();
-        let updating = {
-            let to = to.clone();
-            task::spawn(async move { to.update().await })
-        };
-        task::sleep(Duration::from_millis(10)).await;
+        let updating = asked(to.update()).await;
         let _connection = connect(&from, &to);
         assert!(soon(updating).await.unwrap());
         assert_eq!(to.length(), Length::new(1));
@@ -354,13 +342,11 @@ fn a_cancelled_download_leaves_the_rest() {
         let _server = task::spawn(from.replicate(left, Role::Responder));
         let mut client = Box::pin(to.replicate(right, Role::Initiator));
         // Run by hand, so that it stops where this test says.
-        while to.count(..) == 0 {
-            future::or(
-                async { drop((&mut client).await) },
-                task::sleep(Duration::from_millis(1)),
-            )
-            .await;
-        }
+        let begun = future::poll_fn(|cx| match client.as_mut().poll(cx) {
+            Poll::Pending if to.count(..) == 0 => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        soon(begun).await;
         download.cancel();
         let _client = task::spawn(client);
         assert_eq!(soon(to.get(999)).await.unwrap(), block(999));

@@ -6,7 +6,7 @@ use async_std::task::block_on;
 use hypercore::encryption::EncryptionKey;
 use hypercore::{Hypercore, Position, SeekError, Storage, Wait};
 
-use crate::peers::{block, connect, reader, soon, writer};
+use crate::peers::{asked, block, connect, reader, soon, writer};
 
 /// A writer of this many blocks.
 async fn written(blocks: u64) -> Hypercore {
@@ -70,7 +70,9 @@ fn what_is_not_stored_is_not_waited_for_unless_wanted() {
         let late = to.seek(byte).timeout(Duration::from_millis(20)).await;
         assert!(matches!(late, Err(SeekError::TimedOut { .. })), "{late:?}");
         let connection = connect(&from, &to);
-        assert!(soon(to.update()).await.unwrap());
+        // `false` where the new length was already here
+        soon(to.update()).await.unwrap();
+        assert_eq!(to.length(), from.length());
         let unknown = to.seek(byte).wait(Wait::No).await;
         assert!(
             matches!(unknown, Err(SeekError::NotLocal { .. })),
@@ -98,8 +100,7 @@ fn a_byte_past_the_end_is_waited_for() {
         let byte = from.byte_length().get() + 10;
         let late = to.seek(byte).timeout(Duration::from_millis(20)).await;
         assert!(matches!(late, Err(SeekError::TimedOut { .. })), "{late:?}");
-        let seek = async_std::task::spawn(to.seek(byte).into_future());
-        async_std::task::yield_now().await;
+        let seek = asked(to.seek(byte)).await;
         from.append_batch((5..40).map(block)).await.unwrap();
         assert_eq!(soon(seek).await.unwrap(), truth(&from, byte));
     });
@@ -110,11 +111,10 @@ fn one_seek_that_is_dropped_leaves_the_others_and_a_download_leaves_them_all() {
     block_on(async {
         let from = written(390).await;
         let to = reader(&from).await;
-        let seeks: Vec<_> = (1..8)
-            .map(|part| from.byte_length().get() / 8 * part)
-            .map(|byte| (byte, async_std::task::spawn(to.seek(byte).into_future())))
-            .collect();
-        async_std::task::yield_now().await;
+        let mut seeks = Vec::new();
+        for byte in (1..8).map(|part| from.byte_length().get() / 8 * part) {
+            seeks.push((byte, asked(to.seek(byte)).await));
+        }
         let download = to.download(..390).start();
         let _connection = connect(&from, &to);
         for (number, (byte, seek)) in seeks.into_iter().enumerate() {
@@ -155,8 +155,7 @@ fn a_seek_ends_with_its_handle() {
         let from = written(5).await;
         let to = reader(&from).await;
         let other = to.clone();
-        let seek = async_std::task::spawn(to.seek(1).into_future());
-        async_std::task::yield_now().await;
+        let seek = asked(to.seek(1)).await;
         to.close().await.unwrap();
         assert!(matches!(soon(seek).await, Err(SeekError::Closed)));
         let _connection = connect(&from, &other);

@@ -131,8 +131,8 @@ fn a_log_that_a_peer_had_opened_tells_too() {
 
         let to = Corestore::open(Storage::disk(dir.path())).await.unwrap();
         let mut events = to.events();
-        let _connections = connect(&from, &to);
         assert!(to.open_cores().is_empty());
+        let _connections = connect(&from, &to);
         a.append("hello").await.unwrap();
         loop {
             match soon(events.next()).await.unwrap() {
