@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use hc_bitfield::RangeSet;
 
 use crate::disk::{Disk, DiskFile, LockGuard, LockRefusal};
 use crate::engine::{DiskStore, StoreOptions, open};
@@ -70,12 +71,15 @@ struct Content {
     synced: Vec<u8>,
     /// What changed since it was synced.
     pending: Vec<Change>,
+    /// What was given back.
+    punched: RangeSet,
 }
 
 #[derive(Debug, Clone)]
 enum Change {
     Write(u64, Vec<u8>),
     SetLen(u64),
+    Punch(u64, u64),
 }
 
 type Entries = BTreeMap<Vec<u8>, Bytes>;
@@ -270,7 +274,7 @@ impl Content {
         Self {
             synced: bytes.clone(),
             bytes,
-            pending: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -309,6 +313,13 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     let size = |len: u64| usize::try_from(len).unwrap_or(usize::MAX);
     match change {
         Change::SetLen(len) => bytes.resize(size(*len), 0),
+        Change::Punch(offset, len) => {
+            let end = size(offset.saturating_add(*len)).min(bytes.len());
+            bytes
+                .get_mut(size(*offset)..end)
+                .unwrap_or_default()
+                .fill(0);
+        }
         Change::Write(offset, written) => {
             let end = size(*offset).saturating_add(written.len());
             if bytes.len() < end {
@@ -475,6 +486,21 @@ impl DiskFile for FaultFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.disk.whole(|state| {
             state.file(self.id)?.change(Change::SetLen(len));
+            Ok(())
+        })
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        let mut state = lock(&self.disk.0.state);
+        let file = state.file(self.id)?;
+        Ok((file.bytes.len() as u64).saturating_sub(file.punched.count()))
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.disk.whole(|state| {
+            let file = state.file(self.id)?;
+            file.punched.insert(offset..offset.saturating_add(len));
+            file.change(Change::Punch(offset, len));
             Ok(())
         })
     }

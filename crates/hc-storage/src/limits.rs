@@ -20,5 +20,8 @@ pub const MAX_NAME_LEN: usize = 1 << 10;
 /// Most bytes in the name of a branch.
 pub const MAX_BRANCH_NAME_LEN: usize = 256;
 
+/// Most runs of void blocks that wait to be given back as holes; more are left to be collected.
+pub const MAX_HOLES: usize = 1 << 16;
+
 /// How long a batch at [`Durability::Buffered`](crate::Durability::Buffered) may stay in this process.
 pub const BUFFER_DELAY: Duration = Duration::from_millis(50);

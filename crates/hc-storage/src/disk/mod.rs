@@ -41,6 +41,11 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     /// Writes all parts, one after the other.
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Bytes that it takes on the device, fewer than its length where it has holes.
+    fn allocated(&self) -> io::Result<u64>;
+    /// Gives back bytes, which read as zeros from then on. [`io::ErrorKind::Unsupported`] where the file
+    /// system cannot.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Brings content and length to the device.
     fn sync(&self) -> io::Result<()>;
 }

@@ -208,9 +208,41 @@ impl DiskFile for OsFile {
         self.0.set_len(len)
     }
 
+    fn allocated(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| allocated(&metadata))
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        punch(&self.0, offset, len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+}
+
+#[cfg(unix)]
+fn allocated(metadata: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // in units of 512 bytes, whatever the file system's own are
+    metadata.len().min(metadata.blocks().saturating_mul(512))
+}
+
+#[cfg(not(unix))]
+fn allocated(metadata: &fs::Metadata) -> u64 {
+    metadata.len()
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(fallocate(file, mode, offset, len)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn punch(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Reads and writes that do not move a common position.

@@ -89,6 +89,7 @@ impl Engine {
                 self.log.fail(Arc::clone(&error));
                 return Err(StorageError::Poisoned { cause: error });
             }
+            self.punch()?;
         }
         if cut.at == *done && cut.cores.is_empty() && cut.space.is_empty() {
             return Ok(());

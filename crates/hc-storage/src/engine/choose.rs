@@ -13,6 +13,7 @@ pub(crate) struct Piece {
     pub(crate) number: u32,
     /// The last place that it stands for.
     pub(crate) through: u32,
+    /// Bytes that it takes, without holes.
     pub(crate) len: u64,
     /// Bytes in it that are void, as far as can be told without reading it.
     pub(crate) void: u64,
@@ -44,6 +45,7 @@ pub(crate) fn void_of(number: u32, len: u64, space: Space) -> u64 {
     let dead = space.data.saturating_sub(space.live);
     let facts = len.saturating_sub(space.data);
     let void = dead.saturating_add(facts.saturating_mul(dead) / space.data.max(1));
+    let void = void.min(len);
     if segment::round(number) > 0 {
         return void;
     }

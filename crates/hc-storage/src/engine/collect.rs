@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -81,7 +81,10 @@ impl Collecting {
 
 /// The thread that collects, one for each store that is open for writing.
 #[derive(Debug, Default)]
-pub(crate) struct Collector(Mutex<Option<SyncSender<()>>>);
+pub(crate) struct Collector {
+    asks: Mutex<Option<SyncSender<()>>>,
+    busy: AtomicBool,
+}
 
 impl Collector {
     pub(crate) fn start(&self, engine: &Arc<Engine>) {
@@ -92,26 +95,34 @@ impl Collector {
                 let Some(engine) = engine.upgrade() else {
                     return;
                 };
+                engine.collector.busy.store(true, Ordering::Release);
                 // what goes wrong here costs nothing but space; a write that goes wrong says so itself
                 let _ = engine.collect(Effort::Worthwhile, &mut |_| {});
+                engine.collector.busy.store(false, Ordering::Release);
             }
         };
         let thread = thread::Builder::new().name("hc-storage-collect".to_owned());
         if thread.spawn(work).is_ok() {
-            *lock(&self.0) = Some(sender);
+            *lock(&self.asks) = Some(sender);
         }
     }
 
     /// Has it look for something to do.
     pub(crate) fn ask(&self) {
-        if let Some(sender) = &*lock(&self.0) {
+        if let Some(sender) = &*lock(&self.asks) {
+            self.busy.store(true, Ordering::Release);
             // one that was asked already will look
             let _ = sender.try_send(());
         }
     }
 
     pub(crate) fn stop(&self) {
-        lock(&self.0).take();
+        lock(&self.asks).take();
+    }
+
+    /// Whether it looks for something to do, or does it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
     }
 }
 
@@ -267,7 +278,7 @@ impl Engine {
             let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
                 continue;
             };
-            let len = file.len();
+            let len = file.allocated();
             let len = len.map_err(fault(&*self.disk, Action::Read, &name))?;
             let space = lock(&self.registry).space.get(&number).copied();
             let void = void_of(number, len, space.unwrap_or_default());
@@ -401,6 +412,19 @@ impl Engine {
     pub(crate) fn loaded(&self, id: CoreId) -> Result<Option<Arc<Core>>, StorageError> {
         let core = self.core_as_is(&mut lock(&self.registry), id);
         core.map_err(|error| self.distrust(error))
+    }
+
+    /// Whether a block is stored, and that at a place.
+    pub(crate) fn is_at(&self, id: CoreId, block: u64, at: &Locator) -> Result<bool, StorageError> {
+        let Some(core) = self.loaded(id)? else {
+            return Ok(false);
+        };
+        let state = read(&core.state);
+        if state.deleted || !state.has(block) {
+            return Ok(false);
+        }
+        let found = Lookups::new(id, &state, &*self.index).locator(block);
+        Ok(found.map_err(|error| self.distrust(error))? == *at)
     }
 
     /// Has blocks read from a segment instead of those whose places it stands for.

@@ -187,6 +187,8 @@ impl Engine {
         if self.is_pressed(4) {
             self.checkpoint()?;
         }
+        let len: usize = batches.iter().map(|(_, batch)| batch.byte_len()).sum();
+        self.hold_back(len as u64);
         let cores: Vec<_> = batches.iter().map(|(handle, _)| &handle.core).collect();
         let placed = Core::writing(&cores.clone(), || {
             check_together(&batches)?;
@@ -225,6 +227,9 @@ impl Engine {
                 .saturating_add(u32::try_from(data).unwrap_or(u32::MAX));
         }
         self.pressure.bytes.fetch_add(len, Ordering::Relaxed);
+        if self.log.unsynced() >= u64::from(self.options.segment_len) / 8 {
+            self.worker.ask_sync();
+        }
         Ok(placed)
     }
 
@@ -294,13 +299,14 @@ impl Engine {
         let removed = effects.removed.blocks.len();
         let entries = entry.blocks.len() + entry.nodes.len() + effects.kept_entries() + removed;
         let (deleted, origin) = (entry.delete, entry.branch.clone());
-        let (left, repeated) = {
+        let (left, repeated, shared) = {
             // in this order everywhere: branches, then their log
             let heirs = effects.heirs.iter();
             let mut heirs: Vec<_> = heirs
                 .map(|heir| (write(&heir.branch.state), &heir.kept))
                 .collect();
             let mut state = write(&core.state);
+            let shared = state.is_pinned() || state.is_in_family();
             state.pin(&effects.removed, truncate);
             if let Some(length) = truncate {
                 for (heir, kept) in &mut heirs {
@@ -314,7 +320,7 @@ impl Engine {
             if let Some(head) = head {
                 state.facts.head = head;
             }
-            (left, repeated)
+            (left, repeated, shared)
         };
         if let Some(left) = left.filter(|_| deleted || origin.is_some()) {
             self.note_branch(&left.parent, &left.name, None);
@@ -336,9 +342,12 @@ impl Engine {
             let space = registry.space_of(at.segment);
             space.live = space.live.saturating_add(at.len.into());
         }
-        for at in removed.chain(&repeated) {
+        for at in removed.clone().chain(&repeated) {
             let space = registry.space_of(at.segment);
             space.live = space.live.saturating_sub(at.len.into());
+        }
+        if !shared {
+            self.note_void(&mut registry.holes, removed);
         }
         let heirs = effects.heirs.iter().map(|heir| &heir.branch);
         for core in heirs.chain([&core]) {

@@ -289,7 +289,8 @@ impl Output {
         let (mut entry, mut parts, mut len) = (Entry::new(id), Vec::new(), 0);
         for (index, at) in blocks {
             let Some(bytes) = engine.log.read_block(&at)? else {
-                if lenient {
+                // cleared meanwhile, and its bytes given back
+                if lenient || !engine.is_at(id, index, &at)? {
                     continue;
                 }
                 let kind = DamageKind::Frame;

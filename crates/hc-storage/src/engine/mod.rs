@@ -12,6 +12,7 @@ mod collect;
 mod commit;
 mod core;
 mod gather;
+mod holes;
 mod load;
 mod lookups;
 mod names;
@@ -23,6 +24,7 @@ mod secrets;
 mod snapshot;
 mod state;
 mod store;
+mod throttle;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,9 +39,11 @@ pub(crate) use self::open::open;
 pub use self::store::DiskStore;
 
 use self::collect::{Collecting, Collector};
+use self::holes::Holes;
 use self::names::NamedId;
 use self::secrets::Secrets;
 use self::state::Core;
+use self::throttle::Throttle;
 use self::worker::Worker;
 use crate::disk::{Disk, LockGuard};
 use crate::error::{IndexError, StorageError};
@@ -78,6 +82,7 @@ pub(crate) struct Engine {
     /// What of the log is damaged and was passed over.
     pub(crate) gaps: Mutex<Vec<Gap>>,
     pub(crate) pressure: Pressure,
+    pub(crate) throttle: Throttle,
     pub(crate) worker: Worker,
     /// Held by the one who collects.
     pub(crate) collecting: Mutex<Collecting>,
@@ -107,12 +112,13 @@ pub(crate) struct Registry {
     pub(crate) next_id: u64,
     pub(crate) space: BTreeMap<u32, Space>,
     pub(crate) dirty_space: BTreeSet<u32>,
+    pub(crate) holes: Holes,
 }
 
 /// Bytes of blocks in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Space {
-    /// All that were written.
+    /// Those that take space: all that were written, but for what was given back.
     pub(crate) data: u64,
     /// Those that are stored.
     pub(crate) live: u64,

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::collect::Collector;
 use super::secrets::{self, Secrets};
 use super::store::DiskStore;
+use super::throttle::Throttle;
 use super::worker::Worker;
 use super::{Engine, Pressure, REBUILD, Registry, Space};
 use crate::disk::{Disk, LockRefusal, OsDisk, fault};
@@ -421,6 +422,7 @@ fn build(
         collecting: Mutex::default(),
         collector: Collector::default(),
         pressure: Pressure::default(),
+        throttle: Throttle::default(),
         worker: Worker::default(),
         // until all of it was read: one that could not be opened has nothing to bring to the index
         closed: AtomicBool::new(true),

@@ -270,15 +270,15 @@ impl Store for DiskStore {
         let log = self.0.log_len()?;
         let index = self.0.index.size()?;
         let registry = lock(&self.0.registry);
-        let data: u64 = registry.space.values().map(|space| space.data).sum();
-        let live: u64 = registry.space.values().map(|space| space.live).sum();
+        let (data, live) = registry.blocks_len();
         let total = log.saturating_add(index);
         Ok(Usage {
             total,
             log,
             index,
             live,
-            dead: data.saturating_sub(live),
+            // of an index that was made again nobody knows what holes there are
+            dead: data.min(log).saturating_sub(live),
         })
     }
 
@@ -381,7 +381,7 @@ impl Engine {
                 continue;
             };
             let len = file
-                .len()
+                .allocated()
                 .map_err(fault(&*self.disk, Action::Read, &name))?;
             total = total.saturating_add(len);
         }

@@ -1,5 +1,5 @@
-//! The one background thread of a store: writes what was buffered too long, and runs checkpoints. Knows
-//! nothing of either.
+//! The one background thread of a store: writes what was buffered too long, brings the log to the device
+//! piece by piece, gives back holes, and runs checkpoints. Knows nothing of any of these.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -16,6 +16,8 @@ use crate::lock::lock;
 enum Job {
     Checkpoint,
     Flush,
+    Sync,
+    Punch,
 }
 
 /// The way to the thread. It ends when this is dropped or stopped.
@@ -24,6 +26,9 @@ pub(crate) struct Worker {
     jobs: Mutex<Option<Sender<Job>>>,
     checkpoint_asked: AtomicBool,
     flush_asked: AtomicBool,
+    sync_asked: AtomicBool,
+    punch_asked: AtomicBool,
+    busy: AtomicBool,
 }
 
 impl Worker {
@@ -51,6 +56,21 @@ impl Worker {
         self.flush_asked.swap(true, Ordering::AcqRel) || self.send(Job::Flush)
     }
 
+    /// Has the thread bring the log to the device, if there is a thread.
+    pub(crate) fn ask_sync(&self) {
+        let _ = self.sync_asked.swap(true, Ordering::AcqRel) || self.send(Job::Sync);
+    }
+
+    /// Has the thread give back what is void, if there is a thread.
+    pub(crate) fn ask_punch(&self) {
+        let _ = self.punch_asked.swap(true, Ordering::AcqRel) || self.send(Job::Punch);
+    }
+
+    /// Whether a checkpoint is due or under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) || self.checkpoint_asked.load(Ordering::Acquire)
+    }
+
     fn send(&self, job: Job) -> bool {
         let sent = lock(&self.jobs)
             .as_ref()
@@ -65,6 +85,8 @@ impl Worker {
         match job {
             Job::Checkpoint => self.checkpoint_asked.store(false, Ordering::Release),
             Job::Flush => self.flush_asked.store(false, Ordering::Release),
+            Job::Sync => self.sync_asked.store(false, Ordering::Release),
+            Job::Punch => self.punch_asked.store(false, Ordering::Release),
         }
     }
 }
@@ -91,11 +113,18 @@ fn run(engine: &Weak<Engine>, jobs: &Receiver<Job>) {
         let Some(engine) = engine.upgrade() else {
             return;
         };
+        engine
+            .worker
+            .busy
+            .store(job == Job::Checkpoint, Ordering::Release);
         engine.worker.done(job);
-        // Both leave the store poisoned where they do not succeed: the next commit says why.
+        // All leave the store poisoned where they do not succeed: the next commit says why.
         let _ = match job {
             Job::Checkpoint => engine.checkpoint().map(|()| engine.collector.ask()),
             Job::Flush => engine.log.flush().map(drop),
+            Job::Sync => engine.log.sync_all(),
+            Job::Punch => engine.punch(),
         };
+        engine.worker.busy.store(false, Ordering::Release);
     }
 }

@@ -52,6 +52,8 @@ struct Tail {
     written: Lsn,
     /// All frames before this one are on the device.
     synced: Lsn,
+    /// Bytes written since the device was last asked to keep what it has.
+    unsynced: u64,
     segment: u32,
     file: Arc<dyn DiskFile>,
     failed: Option<Arc<StorageError>>,
@@ -93,6 +95,7 @@ impl Log {
             waiting: 0,
             written: end.lsn,
             synced: end.lsn,
+            unsynced: 0,
             segment: end.segment,
             file,
             failed: None,
@@ -150,6 +153,7 @@ impl Log {
         });
         tail.queue.push(Queued { at, len, parts });
         tail.queued_len = tail.queued_len.saturating_add(len);
+        tail.unsynced = tail.unsynced.saturating_add(len);
         if level > Durability::Buffered || tail.queued_len > MAX_BUFFERED {
             drop(self.write_until(tail, at.lsn)?);
         }
@@ -197,6 +201,7 @@ impl Log {
                 continue;
             }
             tail.syncing = true;
+            tail.unsynced = 0;
             let (file, number, target) = (Arc::clone(&tail.file), tail.segment, tail.written);
             drop(tail);
             let synced = file.sync();
@@ -211,6 +216,19 @@ impl Log {
             }
             self.notify(&tail);
         }
+    }
+
+    /// Brings all that was written to the device.
+    pub(crate) fn sync_all(&self) -> Result<(), StorageError> {
+        match self.last() {
+            Some(last) => self.sync(last.lsn),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes written that nobody has brought to the device yet.
+    pub(crate) fn unsynced(&self) -> u64 {
+        lock(&self.tail).unsynced
     }
 
     pub(crate) fn is_synced(&self, lsn: Lsn) -> bool {

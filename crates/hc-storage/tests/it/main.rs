@@ -8,6 +8,7 @@ mod branches;
 mod crash;
 mod damage;
 mod disk;
+mod holes;
 mod kill;
 mod log;
 mod model;

@@ -62,7 +62,7 @@ fn what_is_collected_is_the_same_and_takes_less() -> Outcome {
     let store = churned(&disk)?;
     let seen = everything(&store)?;
     let before = store.usage()?;
-    assert!(before.dead > before.live, "{before:?}");
+    assert!(before.dead * 3 > before.live * 2, "{before:?}");
     store.compact(&mut |_| {})?;
     assert!(everything(&store)? == seen, "after collecting");
     let after = store.usage()?;
@@ -237,7 +237,11 @@ fn a_snapshot_keeps_what_it_shows() -> Outcome {
     let held = store.usage()?.log;
     drop(snapshot);
     store.compact(&mut |_| {})?;
-    assert!(store.usage()?.log < held / 2, "{held} {:?}", store.usage()?);
+    assert!(
+        store.usage()?.log < held * 2 / 3,
+        "{held} {:?}",
+        store.usage()?
+    );
     Ok(())
 }
 
@@ -308,6 +312,60 @@ fn under_churn_the_log_stays_below_twice_its_live_data() -> Outcome {
     let length = core.head()?.length().get();
     for index in (0..100).chain(first..length) {
         let expected = Bytes::from(vec![index as u8; 2048]);
+        assert_eq!(
+            core.block(BlockIndex::new(index))?,
+            Some(expected),
+            "block {index}"
+        );
+    }
+    Ok(())
+}
+
+/// Blocks of 4 KiB, one by one from any place, so that nothing but collecting gives their space back,
+/// appended and cleared as fast as it goes.
+#[test]
+fn churn_that_never_pauses_is_held_to_what_the_collector_can_do() -> Outcome {
+    const BLOCK: usize = 4096;
+    let directory = tempfile::tempdir()?;
+    let options = StoreOptions::default().create(true);
+    let options = options.segment_len(1 << 20).checkpoint_every(4000, 1 << 20);
+    let store = options.open(directory.path())?;
+    let core = create(&store, 1)?;
+    let mut live: Vec<u64> = Vec::new();
+    let append = |live: &mut Vec<u64>, count: u64| -> Outcome {
+        let mut draft = Draft::new(&core.head()?);
+        let start = core.head()?.length().get();
+        draft.append((start..start + count).map(|at| Bytes::from(vec![at as u8; BLOCK])))?;
+        live.extend(start..start + count);
+        let batch = Batch::from_change(&draft.seal_unsigned());
+        Ok(core.commit(batch, Durability::Os)?.wait()?)
+    };
+    for _ in 0..16 {
+        append(&mut live, 128)?;
+    }
+    let (mut dice, mut worst) = (1u64, 0f64);
+    for _ in 0..150 {
+        append(&mut live, 64)?;
+        let mut batch = Batch::new();
+        for _ in 0..64 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (dice >> 33) as usize % live.len();
+            let block = BlockIndex::new(live.swap_remove(at));
+            batch.clear(block..BlockIndex::new(block.get() + 1));
+        }
+        core.commit(batch, Durability::Os)?.wait()?;
+        let usage = store.usage()?;
+        worst = worst.max(usage.log as f64 / usage.live as f64);
+    }
+    // 38 MiB went through 8 MiB: without being held back it is 4 or 5 times what is stored
+    assert!(worst < 2.75, "{worst}");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.usage()?.log >= store.usage()?.live * 2 {
+        assert!(Instant::now() < deadline, "{:?}", store.usage()?);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for index in live {
+        let expected = Bytes::from(vec![index as u8; BLOCK]);
         assert_eq!(
             core.block(BlockIndex::new(index))?,
             Some(expected),
