@@ -9,14 +9,15 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use hc_merkle::{BlockIndex, Head, Length};
 
-use super::Engine;
 use super::core::CoreHandle;
 use super::lookups::{Lookups, Seen};
 use super::state::{Core, Kept, Removed, State};
+use super::{Engine, Registry};
 use crate::batch::{Batch, BatchError};
 use crate::durability::{Durability, Ticket};
 use crate::error::StorageError;
 use crate::lock::{lock, read, write};
+use crate::log::Locator;
 use crate::log::committer::{Placed, Syncing};
 use crate::log::frame::Draft;
 use crate::record::Topic;
@@ -328,30 +329,41 @@ impl Engine {
         if let Some((origin, parent)) = origin.zip(effects.parent.as_ref()) {
             self.note_branch(parent, &origin.name, Some(core.id));
         }
-        let removed = effects.removed.blocks.iter().map(|(_, at)| at);
-        let void: u64 = removed.clone().map(|at| u64::from(at.len)).sum();
         self.pressure.entries.fetch_add(entries, Ordering::Relaxed);
-        self.pressure.bytes.fetch_add(void, Ordering::Relaxed);
         let mut registry = lock(&self.registry);
         if data > 0 {
             let space = registry.space_of(placed.segment);
             space.data = space.data.saturating_add(data);
             space.live = space.live.saturating_add(data).saturating_sub(cleared);
         }
+        self.note_space(&mut registry, &effects, &repeated, shared);
+        let heirs = effects.heirs.iter().map(|heir| &heir.branch);
+        for core in heirs.chain([&core]) {
+            registry.dirty.insert(core.id, Arc::clone(core));
+        }
+    }
+
+    /// Notes where blocks are void now, and where branches have some. `shared`: others may have them too.
+    fn note_space(
+        &self,
+        registry: &mut Registry,
+        effects: &Effects,
+        repeated: &[Locator],
+        shared: bool,
+    ) {
         for at in effects.kept_blocks() {
             let space = registry.space_of(at.segment);
             space.live = space.live.saturating_add(at.len.into());
         }
-        for at in removed.clone().chain(&repeated) {
+        let removed = effects.removed.blocks.iter().map(|(_, at)| at);
+        let void: u64 = removed.clone().map(|at| u64::from(at.len)).sum();
+        self.pressure.bytes.fetch_add(void, Ordering::Relaxed);
+        for at in removed.clone().chain(repeated) {
             let space = registry.space_of(at.segment);
             space.live = space.live.saturating_sub(at.len.into());
         }
         if !shared {
             self.note_void(&mut registry.holes, removed);
-        }
-        let heirs = effects.heirs.iter().map(|heir| &heir.branch);
-        for core in heirs.chain([&core]) {
-            registry.dirty.insert(core.id, Arc::clone(core));
         }
     }
 
@@ -410,7 +422,7 @@ impl Effects {
     }
 
     /// Where the blocks are that branches keep.
-    fn kept_blocks(&self) -> impl Iterator<Item = &crate::log::Locator> {
+    fn kept_blocks(&self) -> impl Iterator<Item = &Locator> {
         self.kept().flat_map(|kept| &kept.blocks).map(|(_, at)| at)
     }
 }

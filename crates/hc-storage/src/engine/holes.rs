@@ -171,14 +171,14 @@ mod tests {
             at(1, 70_479, 20_480),
         ];
         assert!(!holes.note(blocks.iter()));
-        assert_eq!(
-            holes.take_before(1),
-            BTreeMap::from([(0, vec![4096..32_768])])
-        );
-        assert_eq!(
-            holes.take_before(2),
-            BTreeMap::from([(1, vec![73_728..90_112])])
-        );
+        let mut taken = |place| -> Vec<(u32, Range<u32>)> {
+            let taken = holes.take_before(place).into_iter();
+            taken
+                .flat_map(|(number, ranges)| ranges.into_iter().map(move |range| (number, range)))
+                .collect()
+        };
+        assert_eq!(taken(1), [(0, 4096..32_768)]);
+        assert_eq!(taken(2), [(1, 73_728..90_112)]);
         assert_eq!(holes.count, 0);
         assert!(
             holes.note([at(2, 0, 2 << 20)].iter()),

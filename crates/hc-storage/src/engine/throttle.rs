@@ -16,10 +16,11 @@ use crate::store::Access;
 /// Bytes after which it is looked again how much is void.
 const LOOK_EVERY: u64 = 1 << 20;
 
-/// Bytes a second that the log may grow by where holding back begins, and where twice as much is void as
-/// that allows for.
-const FASTEST: f64 = (1u64 << 30) as f64;
-const SLOWEST: f64 = (4u64 << 20) as f64;
+/// Bytes a second that the log may grow by where holding back begins.
+const FASTEST: u64 = 1 << 30;
+
+/// Times that this is halved until it is the slowest: 4 MiB a second.
+const HALVINGS: u64 = 8;
 
 /// Waits shorter than this are put off until they add up: a system does not sleep more exactly.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -45,7 +46,7 @@ impl Throttle {
             return None;
         }
         let at = next.map_or(now, |next| next.max(now));
-        let takes = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        let takes = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate);
         *next = at.checked_add(takes);
         Some(at).filter(|at| at.saturating_duration_since(now) >= SHORTEST)
     }
@@ -61,8 +62,7 @@ fn rate_for(live: u64, void: u64, slack: u64) -> u64 {
         return 0;
     }
     let room = (live / 4).max(slack).max(1);
-    let share = (excess as f64 / room as f64).min(1.0);
-    (FASTEST * (SLOWEST / FASTEST).powf(share)).round() as u64
+    FASTEST >> (excess.saturating_mul(HALVINGS) / room).min(HALVINGS)
 }
 
 impl Engine {
