@@ -8,7 +8,7 @@ use hypercore::{AppendError, Hypercore, Length, PeerCheck, Storage};
 
 use crate::peers::{connect, reader, soon};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(120);
 
 fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

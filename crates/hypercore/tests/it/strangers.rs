@@ -16,6 +16,7 @@ use hc_protocol::{HandshakeHash, Side, Time};
 use hc_replicator::{Fault, Limited};
 use hypercore::{CoreKey, Ended, Hypercore, ReplicateError, Role, Storage};
 
+use crate::peers::soon;
 use crate::pipe::{End, pipe};
 
 /// The other end of a connection, without anything behind it.
@@ -232,8 +233,7 @@ fn who_asks_without_end_in_one_frame_is_hung_up_on() {
         stream.seal(&mut frame).unwrap();
         // Nothing is read, so that no answer leaves.
         theirs.write_all(&frame).await.ok();
-        let ended = async_std::future::timeout(Duration::from_secs(30), connection).await;
-        let error = ended.expect("it ends").unwrap_err();
+        let error = soon(connection).await.unwrap_err();
         let fault = Fault::OverLimit {
             what: Limited::UnansweredWants,
             limit: hc_replicator::limits::UNANSWERED_WANTS,

@@ -30,7 +30,7 @@ async fn two_peers_over_tcp() {
     let server = tokio::spawn(from.replicate(stream.compat(), Role::Responder));
 
     to.download(..500)
-        .timeout(Duration::from_secs(20))
+        .timeout(Duration::from_secs(120))
         .await
         .unwrap();
     for index in 0..500 {

@@ -114,8 +114,21 @@ const HELD: [(u64, u64); 3] = [(0, 0), (10, 30), (0, QUIET)];
 /// Blocks of a log that nobody asks for.
 const QUIET: u64 = 50;
 
-/// Until nothing more is said.
+/// Where nothing was said for so long, nothing more is said.
 const SILENCE: Duration = Duration::from_millis(400);
+
+/// Waits until nothing more is said, and returns what was.
+fn settled(mut counts: impl FnMut() -> Result<Counts>) -> Result<Counts> {
+    let mut before = counts()?;
+    loop {
+        thread::sleep(SILENCE);
+        let after = counts()?;
+        if after == before {
+            return Ok(after);
+        }
+        before = after;
+    }
+}
 
 impl Counts {
     /// What came since.
@@ -152,9 +165,9 @@ fn quiet_yardstick(version: Version, held: (u64, u64)) -> Result<Option<(Counts,
     let before = (Counts::sent_to(&mut to)?, Counts::sent_by(&mut to)?);
     to.peer.call("connect", json!({ "port": port }))?;
     to.wait_for(QUIET, false)?;
-    thread::sleep(SILENCE);
-    let writer = Counts::sent_to(&mut to)?.since(&before.0);
-    Ok(Some((writer, Counts::sent_by(&mut to)?.since(&before.1))))
+    let reader = settled(|| Counts::sent_by(&mut to))?.since(&before.1);
+    let writer = settled(|| Counts::sent_to(&mut to))?.since(&before.0);
+    Ok(Some((writer, reader)))
 }
 
 fn quiet_connections_stay_quiet(version: Version) -> Result<()> {
@@ -177,8 +190,7 @@ fn quiet_connections_stay_quiet(version: Version) -> Result<()> {
         let before = Counts::sent_to(&mut js)?;
         let line = js.dial(&log)?;
         js.wait_for(QUIET, false)?;
-        thread::sleep(SILENCE);
-        let ours = Counts::sent_to(&mut js)?.since(&before);
+        let ours = settled(|| Counts::sent_to(&mut js))?.since(&before);
         assert!(
             !ours.exceed(&writing),
             "{held:?}: writing {ours:?}, they {writing:?}"
@@ -205,8 +217,7 @@ fn quiet_connections_stay_quiet(version: Version) -> Result<()> {
             Ok::<_, anyhow::Error>(())
         };
         soon(length)?;
-        thread::sleep(SILENCE);
-        let ours = Counts::sent_to(&mut js)?.since(&before);
+        let ours = settled(|| Counts::sent_to(&mut js))?.since(&before);
         assert!(
             !ours.exceed(&reading),
             "{held:?}: reading {ours:?}, they {reading:?}"

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
-use async_std::task::block_on;
+use async_std::task::{self, block_on};
 use hc_testkit::{Pattern, Version};
 use hypercore::{Event, GetError};
 use serde_json::json;
@@ -150,16 +150,19 @@ fn both_references_and_one_of_ours_are_fetched_from_at_once() -> Result<()> {
         dial(&log, door.port()?)?,
         door.accept(&source)?,
     ];
+    let ready = || {
+        let states = log.peer_states();
+        states
+            .iter()
+            .filter(|peer| peer.length.get() == LENGTH)
+            .count()
+            == 3
+    };
     soon(async {
-        let mut peers = 0;
-        while peers < 3 {
-            match events.next().await {
-                Some(Event::PeerAdd(_)) => peers += 1,
-                Some(_) => {}
-                None => anyhow::bail!("the log was closed"),
-            }
+        while !ready() {
+            task::sleep(Duration::from_millis(1)).await;
         }
-        Ok(())
+        anyhow::Ok(())
     })?;
     soon(log.download(..LENGTH))?;
     assert_eq!(
