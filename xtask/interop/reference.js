@@ -331,6 +331,71 @@ const ops = {
     for await (const { key } of drive.list('/')) files[key] = digest(await drive.get(key))
     return { files }
   },
+  // Replicates a core over the connections that there are.
+  async join (m) {
+    for (const stream of sockets.values()) core(m).replicate(stream)
+    return {}
+  },
+  // Sessions that are closed while they get a block: how many got it, how many were told that they are closed.
+  async sessions (m) {
+    let met = 0
+    let closed = 0
+    for (let i = 0; i < m.count; i++) {
+      const session = core(m).session()
+      await session.ready()
+      const get = session.get(i % m.blocks).then(
+        () => { met++ },
+        (error) => {
+          if (error.code !== 'SESSION_CLOSED' && error.code !== 'REQUEST_CANCELLED') throw error
+          closed++
+        }
+      )
+      if (i % 3 === 0) await new Promise(setImmediate)
+      await session.close()
+      await get
+    }
+    return { met, closed }
+  },
+  // Asks every peer for what no log of that length can answer, under these numbers; says what is refused.
+  async nonsense (m) {
+    const kinds = [
+      { upgrade: { start: m.length - 10, length: 20 } },
+      { upgrade: { start: m.length / 2, length: 0 } },
+      { block: { index: 3, nodes: 60 } },
+      {
+        block: { index: m.length - 1, nodes: 0 },
+        seek: { bytes: 100, padding: 0 },
+        upgrade: { start: m.length / 2, length: m.length / 2 }
+      }
+    ]
+    for (const peer of core(m).peers) {
+      peer.onnodata = ({ request, reason }) => say({ event: 'refused', id: request, reason })
+      for (let id = m.from; id < m.to; id++) {
+        const nothing = { block: null, hash: null, seek: null, upgrade: null, manifest: false, priority: 0 }
+        peer.wireRequest.send({ id, fork: core(m).fork, ...nothing, ...kinds[id % 4] })
+      }
+    }
+    return {}
+  },
+  // Connects and opens the channel of a log without knowing its key; says how many messages it heard.
+  async forge (m) {
+    const SecretStream = need('@hyperswarm/secret-stream')
+    const { wire } = need((process.argv[2] === '10' ? 'hypercore10' : 'hypercore') + '/lib/messages')
+    const stream = new SecretStream(true, net.connect(m.port, '127.0.0.1'))
+    let heard = 0
+    const onmessage = () => { heard++ }
+    stream.on('error', () => {})
+    stream.on('close', () => say({ event: 'forged', heard }))
+    const channel = Protomux.from(stream).createChannel({
+      protocol: 'hypercore/alpha',
+      aliases: ['hypercore'],
+      id: bytes(m.discoveryKey),
+      handshake: wire.handshake,
+      messages: Array(10).fill({ encoding: need('compact-encoding').raw, onmessage })
+    })
+    stream.once('open', () => channel.open({ seeks: true, capability: Buffer.alloc(32, 7) }))
+    return {}
+  },
   // Opens a channel of another protocol on each connection.
   async channel (m) {
     for (const stream of sockets.values()) {

@@ -228,15 +228,17 @@ fn of_a_thousand_logs_those_that_nothing_happens_to_cost_nothing() {
         }
         assert_eq!(soon(to.get(0)).await.unwrap(), "first");
         let looks = || left.traffic.logs_looked_at() + right.traffic.logs_looked_at();
-        let before = looks();
-        for index in 1..=20 {
+        let mut each = Vec::new();
+        for index in 1..=21 {
+            let before = looks();
             from.append("more").await.unwrap();
             assert_eq!(soon(to.get(index)).await.unwrap(), "more");
+            each.push(looks() - before);
         }
-        let each = (looks() - before) / 20;
-        // Each side looks at its log a few times for a block; on a busy machine some timers of others come
-        // due meanwhile. Work for all of them would be thousands.
-        assert!(each < 100, "{each} looks for each block");
+        // Each side looks at its log a few times for a block; now and then a timer of others comes due
+        // meanwhile. Work for all of them would be thousands, each time.
+        each.sort_unstable();
+        assert!(each[10] < 40, "{each:?} looks for the blocks");
     });
 }
 

@@ -43,6 +43,7 @@ mod seeks;
 mod sessions;
 mod signers;
 mod snapshots;
+mod stranger;
 mod strangers;
 mod streams;
 mod threads;

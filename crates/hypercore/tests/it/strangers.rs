@@ -5,77 +5,27 @@ use std::time::Duration;
 use async_std::task::{self, block_on};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use hc_encoding::{Encode, Writer};
+use hc_protocol::Side;
 use hc_protocol::capability::{ALIAS, ReplicationHandshake, channel_name};
-use hc_protocol::link::{Event, Link, LinkOptions};
+use hc_protocol::link::Event;
 use hc_protocol::message::{Message, MessageKind, Want};
-use hc_protocol::mux::{self, ChannelId, Mux, Name, Raw};
+use hc_protocol::mux::{self, Mux, Name, Raw};
 use hc_protocol::noise::{KeyPair, Keys, Seed};
 use hc_protocol::secret_stream::StreamHeader;
 use hc_protocol::secure::{ROOM, SecureEvent, SecureStream};
-use hc_protocol::{HandshakeHash, Side, Time};
 use hc_replicator::{Fault, Limited};
 use hypercore::{CoreKey, Ended, Hypercore, ReplicateError, Role, Storage};
 
 use crate::peers::soon;
 use crate::pipe::{End, pipe};
+use crate::stranger::Stranger;
 
-/// The other end of a connection, without anything behind it.
-struct Stranger {
-    stream: End,
-    link: Link,
-}
-
-impl Stranger {
-    fn new(stream: End) -> Self {
-        let keys = Keys {
-            local: KeyPair::from_seed(&Seed::new([1; 32])),
-            ephemeral: Seed::new([2; 32]),
-        };
-        let header = StreamHeader([3; 24]);
-        let link = Link::initiator(keys, header, LinkOptions::default(), Time::ZERO);
-        Self { stream, link }
-    }
-
-    async fn flush(&mut self) {
-        while let Some(bytes) = self.link.poll_transmit(Time::ZERO) {
-            self.stream.write_all(&bytes).await.ok();
-        }
-    }
-
-    /// What happens next; `None` once the other side has hung up.
-    async fn event(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.link.poll_event().unwrap() {
-                return (event != Event::Ended).then_some(event);
-            }
-            self.flush().await;
-            let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer).await.unwrap_or(0) {
-                0 => self.link.receive_end(),
-                count => self.link.receive(Time::ZERO, &buffer[..count]),
-            }
-        }
-    }
-
-    async fn handshake(&mut self) -> HandshakeHash {
-        match self.event().await {
-            Some(Event::Handshaken { hash, .. }) => hash,
-            event => panic!("{event:?} instead of a handshake"),
-        }
-    }
-
-    /// Opens the channel of a log and shows the capability of another key, or its own.
-    async fn open(&mut self, log: &Hypercore, key: CoreKey) -> ChannelId {
-        let hash = self.handshake().await;
-        let handshake = ReplicationHandshake::new(Side::Initiator, &key, &hash);
-        let name = channel_name(&log.discovery_key());
-        let channel = self.link.open(&name, &[ALIAS], &handshake).unwrap();
-        self.flush().await;
-        channel
-    }
-}
-
-async fn connect(log: &Hypercore) -> (Stranger, task::JoinHandle<Result<Ended, ReplicateError>>) {
+async fn connect(
+    log: &Hypercore,
+) -> (
+    Stranger<End>,
+    task::JoinHandle<Result<Ended, ReplicateError>>,
+) {
     let (ours, theirs) = pipe();
     let connection = task::spawn(log.replicate(ours, Role::Responder));
     (Stranger::new(theirs), connection)
@@ -92,7 +42,7 @@ fn who_knows_the_discovery_key_alone_is_shown_nothing() {
     block_on(async {
         let log = log().await;
         let (mut stranger, connection) = connect(&log).await;
-        stranger.open(&log, CoreKey([9; 32])).await;
+        stranger.open(log.key(), CoreKey([9; 32])).await;
         let error = connection.await.unwrap_err();
         assert!(
             matches!(error, ReplicateError::Capability { .. }),
@@ -112,7 +62,7 @@ fn a_message_that_does_not_decode_ends_the_connection() {
     block_on(async {
         let log = log().await;
         let (mut stranger, connection) = connect(&log).await;
-        let channel = stranger.open(&log, log.key()).await;
+        let channel = stranger.open(log.key(), log.key()).await;
         let kind = MessageKind::Request.message_type();
         stranger.link.send(channel, kind, &Raw(&[0xff])).unwrap();
         stranger.flush().await;
@@ -133,7 +83,7 @@ fn messages_of_kinds_that_nobody_knows_are_ignored() {
     block_on(async {
         let log = log().await;
         let (mut stranger, connection) = connect(&log).await;
-        let channel = stranger.open(&log, log.key()).await;
+        let channel = stranger.open(log.key(), log.key()).await;
         stranger
             .link
             .send(channel, mux::MessageType(99), &Raw(&[0xff]))

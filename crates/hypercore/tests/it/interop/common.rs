@@ -226,6 +226,12 @@ impl Js {
         Ok(())
     }
 
+    /// Another log that is read there, and replicated over the same connections once they are made.
+    pub(super) fn read_beside(&mut self, name: &str, key: CoreKey) -> Result<()> {
+        self.open(name, Some(key), &json!({}), None)?;
+        Ok(())
+    }
+
     /// Opens this log there as "known": its key and who may sign it, and nothing else.
     pub(super) fn know(&mut self, log: &Hypercore) -> Result<()> {
         let manifest = log.manifest_bytes().context("no manifest")?;

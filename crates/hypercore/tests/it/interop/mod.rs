@@ -2,6 +2,7 @@
 //!
 //! Scenarios are functions of the version; `against_both!` makes two tests of each.
 
+mod clear;
 mod common;
 mod conflict;
 mod economy;
@@ -10,11 +11,14 @@ mod forks;
 mod full;
 mod kinds;
 mod live;
+mod many;
 mod migrate;
+mod nonsense;
 mod proofs;
 mod push;
 mod relay;
 mod resume;
+mod rough;
 mod seeks;
 mod signers;
 mod sparse;
