@@ -195,7 +195,7 @@ fn several_servers_are_used_side_by_side() {
         "--connect",
         &other,
         "--timeout",
-        "1",
+        "3",
         "--json",
     ];
     let out = hypercore(&words).code(3);
@@ -236,7 +236,7 @@ fn nobody_there_is_exit_6_and_named() {
         "--connect",
         &closed,
         "--timeout",
-        "0.7",
+        "2",
         "--json",
     ];
     let out = hypercore(&words).code(6);
@@ -253,7 +253,7 @@ fn nobody_there_is_exit_6_and_named() {
         "--connect",
         "host.invalid:1",
         "--timeout",
-        "0.7",
+        "2",
     ];
     let out = hypercore(&words).code(6);
     assert!(out.stderr.contains("host.invalid:1"), "{out:?}");
@@ -267,7 +267,7 @@ fn nobody_there_is_exit_6_and_named() {
         "--connect",
         &address,
         "--timeout",
-        "0.7",
+        "2",
         "--json",
     ];
     assert_eq!(hypercore(&words).code(6).error().0, "network");
@@ -374,7 +374,7 @@ fn a_fetch_that_gets_no_further_gives_up_and_says_what_is_missing() {
         "--connect",
         &proxy.address,
         "--timeout",
-        "1",
+        "3",
         "--json",
     ];
     let out = hypercore(&words).code(3);
@@ -396,7 +396,7 @@ fn a_fetch_that_gets_no_further_gives_up_and_says_what_is_missing() {
         "--end",
         "130",
         "--timeout",
-        "1",
+        "3",
     ];
     let out = hypercore(&words).code(3);
     assert!(

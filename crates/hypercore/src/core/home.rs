@@ -14,6 +14,9 @@ pub(crate) trait Home: Send + Sync {
     /// The head of a log that is in a group has moved.
     fn active(&self, active: GroupActive);
 
+    /// The log looked at the store again, and there was something new, perhaps of others alone.
+    fn refreshed(&self);
+
     /// The log was closed.
     fn closed(&self, log: CoreEntry);
 }

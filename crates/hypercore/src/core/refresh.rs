@@ -39,7 +39,12 @@ impl Core {
         // gone, but for its roots.
         let stored = self.log.snapshot()?;
         let old = (stored.head()? == before.head).then_some(&*stored);
-        self.store.refresh()?;
+        if self.store.refresh()?
+            && let Some(home) = &self.home
+        {
+            // Perhaps of other logs alone.
+            home.refreshed();
+        }
         let (head, have) = (self.log.head()?, self.log.bitfield()?);
         let mut staged = Staged::on(&before);
         let (is, was) = (&head, &before.head);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     hub: Hub<StoreEvent>,
     pub(super) groups: Mutex<HashMap<Topic, Weak<Hub<StoreEvent>>>>,
     suspension: Suspension,
+    /// Whether a log that was refreshed took in more than its own, which nobody was told of yet.
+    taken_in: AtomicBool,
     me: Weak<Shared>,
 }
 
@@ -169,6 +172,7 @@ impl Shared {
             hub: Hub::default(),
             groups: Mutex::default(),
             suspension: Suspension::default(),
+            taken_in: AtomicBool::new(false),
             me: me.clone(),
         })
     }
@@ -318,7 +322,7 @@ impl Shared {
         for core in self.cores.all() {
             news |= core.catch_up().await?;
         }
-        Ok(news)
+        Ok(news | self.taken_in.swap(false, Ordering::AcqRel))
     }
 
     /// Closes all sessions, logs and connections, and the store.
@@ -360,6 +364,10 @@ impl Home for Shared {
         if let Some(hub) = hub {
             hub.emit(&event);
         }
+    }
+
+    fn refreshed(&self) {
+        self.taken_in.store(true, Ordering::Release);
     }
 
     fn closed(&self, log: CoreEntry) {

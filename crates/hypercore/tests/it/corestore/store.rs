@@ -298,6 +298,26 @@ fn a_store_is_read_beside_its_writer() {
 }
 
 #[test]
+fn what_a_log_took_in_of_others_is_news_of_the_store() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Corestore::open(Storage::disk(dir.path())).await.unwrap();
+        store.get("one").await.unwrap();
+        let beside = Corestore::open(Storage::read_only(dir.path()))
+            .await
+            .unwrap();
+        let one = beside.get("one").await.unwrap();
+        store.get("two").await.unwrap();
+        assert!(!one.refresh().await.unwrap(), "nothing of its own");
+        assert!(beside.refresh().await.unwrap());
+        assert_eq!(beside.list().unwrap().len(), 2);
+        assert!(!beside.refresh().await.unwrap());
+        beside.close().await.unwrap();
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
 fn what_is_missing_is_not_made_unless_wanted() {
     block_on(async {
         let store = in_memory().await;
