@@ -45,7 +45,7 @@ pub use error::{
 };
 pub use memory::{Changes, MemoryStore, Overlay};
 pub use record::{
-    ActiveCore, Alias, Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage, Moment,
-    NamedCore, NamespaceId, StoreSecret, Topic, varint,
+    ActiveCore, Alias, Auth, CONFLICT_KEY, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage,
+    Moment, NamedCore, NamespaceId, StoreSecret, Topic, is_reserved, varint,
 };
 pub use store::{Access, CoreRead, CoreStore, Repaired, Rootless, Store, Usage};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::error::{BadFile, FileFault};
 
@@ -29,6 +30,11 @@ pub(crate) struct PlacedFile {
 /// anew.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes that are wiped once nobody has them: secret keys may be among them.
+pub(crate) fn wiped(bytes: Vec<u8>) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(bytes))
 }
 
 impl PlacedFile {
@@ -79,7 +85,7 @@ impl PlacedFile {
             .seek(SeekFrom::Start(offset))
             .and_then(|_| file.read_exact(&mut bytes));
         match read {
-            Ok(()) => Ok(bytes.into()),
+            Ok(()) => Ok(wiped(bytes)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.bad(offset, FileFault::Truncated))
             }

@@ -15,6 +15,7 @@ use hc_merkle::{
 };
 use hc_storage::{
     Alias, Auth, Batch, CoreRecord, CoreStore, Durability, EncryptionScheme, StorageError, Store,
+    is_reserved,
 };
 use thiserror::Error;
 
@@ -35,6 +36,12 @@ pub enum IntakeError {
         at: u64,
         /// What is wrong with it.
         error: ProofError,
+    },
+    /// User data of the library's own, which no application wrote: it could have the log frozen.
+    #[error("user data under the key {key:?} is not an application's")]
+    ReservedUserData {
+        /// The key.
+        key: String,
     },
     /// The manifest is invalid or another log's.
     #[error(transparent)]
@@ -257,6 +264,9 @@ impl Intake {
     ) -> Result<u64, IntakeError> {
         let mut added = 0;
         for (key, value) in all {
+            if is_reserved(&key) {
+                return Err(IntakeError::ReservedUserData { key });
+            }
             if self.log.user_data(&key)?.is_none() {
                 let mut batch = Batch::new();
                 batch.set_user_data(key, Some(value));
@@ -318,3 +328,6 @@ pub(crate) fn with_encryption(mut auth: Auth, told: Option<EncryptionScheme>) ->
     auth.encryption = auth.encryption.or(told);
     auth
 }
+
+#[cfg(test)]
+mod tests;

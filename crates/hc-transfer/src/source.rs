@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
 use hc_merkle::{BlockIndex, Head, Node, NodeIndex};
-use hc_storage::{Alias, Auth, CoreRead};
+use hc_storage::{Alias, Auth, CoreRead, is_reserved};
 
 use crate::error::SourceError;
 
@@ -109,7 +109,10 @@ impl Source for StoredLog {
 
     fn user_data(&self) -> Result<Vec<(String, Bytes)>, SourceError> {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        Ok(self.0.user_data_between(all)?)
+        let mut found = self.0.user_data_between(all)?;
+        // what the library keeps for itself stays with the store
+        found.retain(|(key, _)| !is_reserved(key));
+        Ok(found)
     }
 }
 

@@ -66,6 +66,12 @@ pub enum OpenError {
         #[source]
         conflict: Conflict,
     },
+    /// The user data that was given has a key of the library's own.
+    #[error("user data under the key {name:?} is not the application's")]
+    ReservedUserData {
+        /// The key.
+        name: String,
+    },
     /// The manifest is invalid, or another log's.
     #[error("manifest: {0}")]
     Manifest(#[from] ManifestError),

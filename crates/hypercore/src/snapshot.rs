@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_merkle::{BlockIndex, ByteLength, CoreKey, DiscoveryKey, Fork, Head, Length, TreeHash};
-use hc_storage::StorageError;
+use hc_storage::{StorageError, is_reserved};
 use thiserror::Error;
 
 use crate::error::CloseError;
@@ -181,6 +181,9 @@ impl Snapshot {
     pub fn user_data(&self, key: &str) -> Result<Option<Bytes>, UserDataError> {
         if self.session.is_closed() {
             return Err(UserDataError::Closed);
+        }
+        if is_reserved(key) {
+            return Ok(None);
         }
         Ok(self.frozen.stored.user_data(key)?)
     }

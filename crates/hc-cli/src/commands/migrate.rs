@@ -26,6 +26,10 @@ struct Sum {
 pub(crate) fn run(args: &Migrate, output: Output) -> Result<(), Failure> {
     let since = Instant::now();
     let only = args.key.as_deref().map(key::parse).transpose()?;
+    if !args.from.is_dir() {
+        let message = "there is no such folder";
+        return Err(Failure::new(Kind::NotAvailable, message).at(args.from.display()));
+    }
     let legacy = Legacy::open(&args.from)?;
     let sum = transfer::with(Storage::disk(&args.dir), &args.dir, |store| {
         all(&legacy, store, args, only.as_ref(), output)

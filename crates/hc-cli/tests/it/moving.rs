@@ -245,6 +245,8 @@ fn a_folder_that_cannot_be_taken_over_is_named() {
         out.stderr.contains(&other) && out.stderr.contains("version 10 or 11"),
         "{out:?}"
     );
+    let out = hypercore(&["migrate", &place.at("nowhere"), &dir]).code(3);
+    assert!(out.stderr.contains("no such folder"), "{out:?}");
     assert!(!place.path("dir").exists());
 
     for entry in fs::read_dir(fixture("v10/batch")).unwrap() {

@@ -19,8 +19,8 @@ const LOOK_EVERY: u64 = 1 << 20;
 /// Bytes a second that the log may grow by where holding back begins.
 const FASTEST: u64 = 1 << 30;
 
-/// Times that this is halved until it is the slowest: 4 MiB a second.
-const HALVINGS: u64 = 8;
+/// Times that this is halved until it is the slowest, 16 MiB a second: 4 ms for 64 KiB.
+const HALVINGS: u64 = 6;
 
 /// Waits shorter than this are put off until they add up: a system does not sleep more exactly.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -39,12 +39,8 @@ pub(crate) struct Throttle {
 impl Throttle {
     /// Until when whoever adds bytes to the log now has to wait.
     fn admit(&self, bytes: u64, now: Instant) -> Option<Instant> {
-        let rate = self.rate.load(Ordering::Relaxed);
+        let rate = self.rate.load(Ordering::Relaxed).max(1);
         let mut next = lock(&self.next);
-        if rate == 0 {
-            *next = None;
-            return None;
-        }
         let at = next.map_or(now, |next| next.max(now));
         let takes = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate);
         *next = at.checked_add(takes);
@@ -76,6 +72,9 @@ impl Engine {
         if grown >= LOOK_EVERY {
             throttle.grown.store(0, Ordering::Relaxed);
             throttle.rate.store(self.bearable_rate(), Ordering::Relaxed);
+        }
+        if throttle.rate.load(Ordering::Relaxed) == 0 {
+            return;
         }
         let now = Instant::now();
         if let Some(at) = throttle.admit(bytes, now) {
@@ -125,19 +124,18 @@ mod tests {
             .map(|void| rate_for(100 * MIB, void * MIB, 16 * MIB))
             .collect();
         assert!(
-            rates.iter().all(|rate| (4 * MIB..=1 << 30).contains(rate)),
+            rates.iter().all(|rate| (16 * MIB..=1 << 30).contains(rate)),
             "{rates:?}"
         );
         assert!(rates.windows(2).all(|pair| pair[0] >= pair[1]), "{rates:?}");
-        assert_eq!(rate_for(100 * MIB, 200 * MIB, 16 * MIB), 4 * MIB);
-        assert_eq!(rate_for(0, 33 * MIB, 16 * MIB), 4 * MIB);
+        assert_eq!(rate_for(100 * MIB, 200 * MIB, 16 * MIB), 16 * MIB);
+        assert_eq!(rate_for(0, 33 * MIB, 16 * MIB), 16 * MIB);
     }
 
     #[test]
     fn small_waits_add_up_to_one() {
         let throttle = Throttle::default();
         let now = Instant::now();
-        assert_eq!(throttle.admit(MIB, now), None, "no rate, no wait");
         throttle.rate.store(4 * MIB, Ordering::Relaxed);
         // a millisecond at this rate is 4 KiB and a bit
         assert_eq!(throttle.admit(3000, now), None);

@@ -33,6 +33,8 @@ pub(crate) struct Log {
     changed: Condvar,
     /// Segment and offset up to which the operating system has everything.
     written: AtomicU64,
+    /// Bytes appended since the device was last asked to keep what it has.
+    unsynced: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -52,8 +54,6 @@ struct Tail {
     written: Lsn,
     /// All frames before this one are on the device.
     synced: Lsn,
-    /// Bytes written since the device was last asked to keep what it has.
-    unsynced: u64,
     segment: u32,
     file: Arc<dyn DiskFile>,
     failed: Option<Arc<StorageError>>,
@@ -95,7 +95,6 @@ impl Log {
             waiting: 0,
             written: end.lsn,
             synced: end.lsn,
-            unsynced: 0,
             segment: end.segment,
             file,
             failed: None,
@@ -108,6 +107,7 @@ impl Log {
             tail: Mutex::new(tail),
             changed: Condvar::new(),
             written: AtomicU64::new(pack(end.segment, end.offset)),
+            unsynced: AtomicU64::new(0),
         }
     }
 
@@ -153,7 +153,7 @@ impl Log {
         });
         tail.queue.push(Queued { at, len, parts });
         tail.queued_len = tail.queued_len.saturating_add(len);
-        tail.unsynced = tail.unsynced.saturating_add(len);
+        self.unsynced.fetch_add(len, Ordering::Relaxed);
         if level > Durability::Buffered || tail.queued_len > MAX_BUFFERED {
             drop(self.write_until(tail, at.lsn)?);
         }
@@ -201,7 +201,7 @@ impl Log {
                 continue;
             }
             tail.syncing = true;
-            tail.unsynced = 0;
+            self.unsynced.store(0, Ordering::Relaxed);
             let (file, number, target) = (Arc::clone(&tail.file), tail.segment, tail.written);
             drop(tail);
             let synced = file.sync();
@@ -226,9 +226,9 @@ impl Log {
         }
     }
 
-    /// Bytes written that nobody has brought to the device yet.
+    /// Bytes appended that nobody has brought to the device yet.
     pub(crate) fn unsynced(&self) -> u64 {
-        lock(&self.tail).unsynced
+        self.unsynced.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_synced(&self, lsn: Lsn) -> bool {

@@ -13,3 +13,4 @@ pub mod varint;
 pub use core::{Auth, CoreEntry, CoreRecord, EncryptionScheme, Hints, Lineage};
 pub use shelf::{ActiveCore, Alias, Moment, NamedCore, NamespaceId, StoreSecret, Topic};
 pub(crate) use user_data::between;
+pub use user_data::{CONFLICT_KEY, is_reserved};

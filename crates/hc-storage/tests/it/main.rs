@@ -17,3 +17,4 @@ mod scale;
 mod seen;
 mod space;
 mod suite;
+mod upkeep;

@@ -19,6 +19,8 @@ enum Step {
     Close,
     Kill,
     DeleteIndex,
+    Compact,
+    Repair,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -30,6 +32,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Close),
         1 => Just(Step::Kill),
         1 => Just(Step::DeleteIndex),
+        2 => Just(Step::Compact),
+        1 => Just(Step::Repair),
     ]
 }
 
@@ -101,6 +105,11 @@ fn play(steps: &[Step], entries: usize) -> Outcome {
                 disk.delete_index();
                 store = disk.open(options(entries))?;
             }
+            Step::Compact => {
+                store.compact(&mut |_| {})?;
+                assert_eq!(store.usage()?.dead, 0, "nothing void is left");
+            }
+            Step::Repair => assert!(store.repair(&mut |_| {})?.is_empty(), "all is well"),
         }
         compare(&store, &model)?;
     }

@@ -16,6 +16,7 @@ use hc_storage::{
 use crate::log::{
     Outcome, append, append_to, block, clear, create, name, record, reopen, secret, truncation,
 };
+use crate::upkeep::upkeep_changes_nothing;
 
 /// Runs every case on fresh stores made by `open`.
 fn conforms(open: &dyn Fn() -> Arc<dyn Store>) -> Outcome {
@@ -33,6 +34,7 @@ fn conforms(open: &dyn Fn() -> Arc<dyn Store>) -> Outcome {
     groups_tell_who_was_active(&*open())?;
     one_secret(&*open())?;
     levels(&*open())?;
+    upkeep_changes_nothing(&*open())?;
     closed(&*open())
 }
 

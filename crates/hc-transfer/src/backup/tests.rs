@@ -154,3 +154,20 @@ fn a_file_is_its_owners_alone_and_never_written_over() {
     let error = read_file(dir.path().join("large")).expect_err("too long");
     assert!(matches!(error, BackupError::TooLong), "{error}");
 }
+
+#[test]
+fn as_many_keys_as_the_limit_are_sealed_and_opened_and_one_more_is_not() {
+    let one = KeyBackup::of(&store()).expect("keys").encode();
+    let (count, key) = one.split_first().expect("not empty");
+    assert_eq!(*count, 1);
+    let of = |count: usize| {
+        let mut plain = Vec::new();
+        varint::put(&mut plain, count as u64);
+        for _ in 0..count {
+            plain.extend_from_slice(key);
+        }
+        KeyBackup::decode(&plain).map(|backup| backup.len())
+    };
+    assert_eq!(of(MAX_BACKUP_KEYS), Some(MAX_BACKUP_KEYS));
+    assert_eq!(of(MAX_BACKUP_KEYS + 1), None);
+}

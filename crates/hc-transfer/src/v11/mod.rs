@@ -196,21 +196,10 @@ impl V11Store {
         })
     }
 
-    fn dependencies(&self, mut data: u64) -> Result<Vec<Dependency>, BadFile> {
-        let mut found = Vec::new();
-        while let Some(next) =
-            self.get::<Dependency>(&keys::dependency(data), "what a log is built upon")?
-        {
-            data = next.data;
-            found.push(next);
-            if found.len() > MAX_DEPENDENCIES {
-                let (what, len) = ("logs built upon each other", found.len() as u64);
-                let limit = MAX_DEPENDENCIES as u64;
-                let fault = FileFault::TooLong { what, len, limit };
-                return Err(BadFile::new(&self.path, 0, fault));
-            }
-        }
-        Ok(found)
+    fn dependencies(&self, data: u64) -> Result<Vec<Dependency>, BadFile> {
+        chain(data, &self.path, |data| {
+            self.get(&keys::dependency(data), "what a log is built upon")
+        })
     }
 
     fn bitfield(&self, data: u64) -> Result<Bitfield, BadFile> {
@@ -249,6 +238,26 @@ impl V11Store {
     fn malformed(&self, what: &'static str) -> BadFile {
         BadFile::new(&self.path, 0, FileFault::Malformed { what })
     }
+}
+
+/// What a log is built upon, what that is built upon, and so on.
+fn chain(
+    mut data: u64,
+    path: &Path,
+    below: impl Fn(u64) -> Result<Option<Dependency>, BadFile>,
+) -> Result<Vec<Dependency>, BadFile> {
+    let mut found = Vec::new();
+    while let Some(next) = below(data)? {
+        data = next.data;
+        found.push(next);
+        if found.len() > MAX_DEPENDENCIES {
+            let (what, len) = ("logs built upon each other", found.len() as u64);
+            let limit = MAX_DEPENDENCIES as u64;
+            let fault = FileFault::TooLong { what, len, limit };
+            return Err(BadFile::new(path, 0, fault));
+        }
+    }
+    Ok(found)
 }
 
 impl V11Log {

@@ -100,3 +100,25 @@ fn a_flipped_bit_of_a_log_is_refused_but_at_its_end() {
     let (refused, _) = flip("compacted", "MANIFEST-000005", 1);
     assert!(refused > 360, "{refused}");
 }
+
+#[test]
+fn as_many_logs_upon_each_other_as_the_limit_and_no_more() {
+    let of = |count: u64| {
+        super::chain(0, Path::new("store"), |data| {
+            let next = Dependency {
+                data: data + 1,
+                length: 0,
+            };
+            Ok((data < count).then_some(next))
+        })
+    };
+    let most = super::MAX_DEPENDENCIES;
+    assert_eq!(of(most as u64).expect("as many").len(), most);
+    let error = of(most as u64 + 1).expect_err("one more");
+    assert!(matches!(error.fault, FileFault::TooLong { .. }), "{error}");
+    // and one that is built upon itself ends
+    super::chain(0, Path::new("store"), |_| {
+        Ok(Some(Dependency { data: 0, length: 0 }))
+    })
+    .expect_err("a circle");
+}

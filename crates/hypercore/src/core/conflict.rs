@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hc_merkle::proof::{Proof, Remote, Request, UpgradeRequest};
 use hc_merkle::{Fork, Length, Node, NodeIndex, ProofError, flat};
 use hc_replicator::{Input, Reply, Ticket};
-use hc_storage::{Batch, CoreRead, Durability, StorageError};
+use hc_storage::{Batch, CONFLICT_KEY, CoreRead, Durability, StorageError};
 use thiserror::Error;
 
 use super::Core;
@@ -20,10 +20,6 @@ use crate::error::Closed;
 use crate::event::Event;
 use crate::remote_proof::RemoteProof;
 use crate::view::View;
-
-/// Where the user data lies that says that a log is frozen, and shows why: a length, then the other
-/// side's proof as [`RemoteProof::to_bytes`] writes it.
-pub(crate) const CONFLICT: &str = "hypercore/conflict";
 
 /// Two histories were signed under one key, on one fork: whoever holds the key broke the promise that a
 /// log only grows. Neither history can be trusted to be the one that others see, so the log is frozen.
@@ -39,7 +35,8 @@ pub struct Conflict {
 impl Conflict {
     /// The conflict that a stored log is frozen for.
     pub(super) fn stored(log: &dyn CoreRead) -> Result<Option<Self>, StorageError> {
-        let Some(value) = log.user_data(CONFLICT)? else {
+        // a length, then the other side's proof as `RemoteProof::to_bytes` writes it
+        let Some(value) = log.user_data(CONFLICT_KEY)? else {
             return Ok(None);
         };
         // Whatever else it says, it says that the log is frozen.
@@ -147,7 +144,7 @@ impl Core {
         let mut value = length.get().to_le_bytes().to_vec();
         value.append(&mut RemoteProof::of(self.discovery_key, theirs.clone()).to_bytes());
         let mut batch = Batch::new();
-        batch.set_user_data(CONFLICT, Some(Bytes::from(value)));
+        batch.set_user_data(CONFLICT_KEY, Some(Bytes::from(value)));
         let staged = Staged {
             batch,
             ..Staged::on(view)

@@ -9,7 +9,7 @@ use hc_merkle::{
     PublicKey, SecretKey, Verifier,
 };
 use hc_storage::{
-    Access, Alias, Auth, Batch, CoreRecord, CoreStore, Durability, StorageError, Store,
+    Access, Alias, Auth, Batch, CoreRecord, CoreStore, Durability, StorageError, Store, is_reserved,
 };
 
 use super::apply::ApplyQueue;
@@ -387,6 +387,9 @@ impl Opening {
         let mut batch = Batch::new();
         let mut is_new = false;
         for (key, value) in &self.user_data {
+            if is_reserved(key) {
+                return Err(OpenError::ReservedUserData { name: key.clone() });
+            }
             if log.user_data(key)?.as_ref() != Some(value) {
                 batch.set_user_data(key, Some(value.clone()));
                 is_new = true;

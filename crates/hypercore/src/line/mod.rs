@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_lite::future;
 use hc_merkle::{BlockIndex, ByteLength, CoreKey, Fork, Head, Length, TreeHash};
 use hc_replicator::{Demand, Outcome};
+use hc_storage::is_reserved;
 
 pub(crate) use self::state::{Backing, Enlisted, LineStaged, LineState, Lines, Place};
 use crate::error::{CloseError, GetError, InfoError};
@@ -189,6 +190,9 @@ impl Line {
     pub fn user_data(&self, key: &str) -> Result<Option<Bytes>, UserDataError> {
         if self.is_closed() {
             return Err(UserDataError::Closed);
+        }
+        if is_reserved(key) {
+            return Ok(None);
         }
         Ok(self.state.place().backing.read().user_data(key)?)
     }

@@ -4,7 +4,7 @@ use std::ops::RangeBounds;
 
 use bytes::Bytes;
 use hc_merkle::{BlockIndex, Draft, Fork, Head, Length, Truncation, Verifier};
-use hc_storage::{Access, Batch};
+use hc_storage::{Access, Batch, is_reserved};
 
 use super::state::{LineStaged, Place};
 use super::{Backing, Line};
@@ -159,6 +159,9 @@ impl Line {
         key: String,
         value: Option<Bytes>,
     ) -> Result<(), UserDataError> {
+        if is_reserved(&key) {
+            return Err(UserDataError::Reserved);
+        }
         let guard = self.enter().await?;
         let place = self.state.place();
         if place.is_read_only() {

@@ -4,15 +4,12 @@ use std::future::IntoFuture;
 use std::ops::RangeBounds;
 
 use bytes::Bytes;
-use hc_storage::{Durability, StorageError};
+use hc_storage::{CONFLICT_KEY, Durability, StorageError, is_reserved};
 use thiserror::Error;
 
 use crate::hypercore::{Hypercore, IntoBlock};
 use crate::rt::BoxFuture;
 use crate::session::Handle;
-
-/// What keys of the library's own begin with, such as those of marks.
-pub(crate) const RESERVED: char = '\0';
 
 /// Why user data was not read or written. Every error leaves it as it was, but for
 /// [`InDoubt`](Self::InDoubt).
@@ -22,8 +19,11 @@ pub enum UserDataError {
     /// The store is only read.
     #[error("the store is read-only")]
     ReadOnly,
-    /// Keys that begin with a zero byte are the library's own.
-    #[error("user data under a key that begins with a zero byte is not the application's")]
+    /// Keys that begin with a zero byte, and [`CONFLICT_KEY`](hc_storage::CONFLICT_KEY), are the
+    /// library's own.
+    #[error(
+        "user data under a key that begins with a zero byte, or under {CONFLICT_KEY}, is not the application's"
+    )]
     Reserved,
     /// The handle was closed.
     #[error("the log is closed")]
@@ -61,7 +61,7 @@ impl SetUserData {
             value,
             level,
         } = self;
-        if key.starts_with(RESERVED) {
+        if is_reserved(&key) {
             return Err(UserDataError::Reserved);
         }
         handle
@@ -126,7 +126,7 @@ impl Hypercore {
         if self.gate.is_closed() {
             return Err(UserDataError::Closed);
         }
-        if key.starts_with(RESERVED) {
+        if is_reserved(key) {
             return Ok(None);
         }
         Ok(self.core.log.user_data(key)?)
@@ -145,7 +145,7 @@ impl Hypercore {
         }
         let bounds = (keys.start_bound().cloned(), keys.end_bound().cloned());
         let mut found = self.core.log.user_data_between(bounds)?;
-        found.retain(|(key, _)| !key.starts_with(RESERVED));
+        found.retain(|(key, _)| !is_reserved(key));
         Ok(found)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_std::task::block_on;
 use hc_storage::MemoryStore;
-use hypercore::{Bytes, Hypercore, Storage, UserDataError};
+use hypercore::{Bytes, Hypercore, OpenError, Storage, UserDataError};
 
 use crate::peers::{connect, reader, soon, writer};
 
@@ -104,5 +104,38 @@ fn it_is_not_replicated_and_ends_with_the_handle() {
         let error = to.set_user_data("k", "v").await.unwrap_err();
         assert!(matches!(error, UserDataError::Closed), "{error}");
         drop(running);
+    });
+}
+
+#[test]
+fn keys_of_the_library_are_refused_everywhere() {
+    block_on(async {
+        let log = writer().await;
+        log.append("a").await.unwrap();
+        let branch = log.branch("b").await.unwrap();
+        let draft = log.snapshot().unwrap();
+        for key in ["\0", "\0mark/0", hc_storage::CONFLICT_KEY] {
+            let refused = [
+                log.set_user_data(key, "v").await,
+                log.remove_user_data(key).await,
+                branch.set_user_data(key, "v").await,
+                branch.remove_user_data(key).await,
+            ];
+            for refused in refused {
+                let error = refused.unwrap_err();
+                assert!(matches!(error, UserDataError::Reserved), "{error}");
+            }
+            assert_eq!(log.user_data(key).unwrap(), None);
+            assert_eq!(branch.user_data(key).unwrap(), None);
+            assert_eq!(draft.user_data(key).unwrap(), None);
+            let builder = Hypercore::builder(Storage::memory()).user_data(key, "v");
+            let opened = builder.open().await;
+            let error = opened.unwrap_err();
+            assert!(
+                matches!(error, OpenError::ReservedUserData { .. }),
+                "{error}"
+            );
+        }
+        log.set_user_data("hypercore/conflicts", "v").await.unwrap();
     });
 }

@@ -28,15 +28,43 @@ pub(crate) struct Database {
     /// What the logs say, which the tables do not have yet.
     recent: BTreeMap<Bytes, Version>,
     deletions: Tombstones,
-    tables: Mutex<Opened>,
+    tables: Mutex<Opened<Table>>,
     blobs: Mutex<Option<(u64, Arc<PlacedFile>)>>,
 }
 
-/// Tables that are open, and when each was used last.
-#[derive(Debug, Default)]
-struct Opened {
-    tables: BTreeMap<u64, (Arc<Table>, u64)>,
+/// What is kept open, by number, and when each was used last.
+#[derive(Debug)]
+struct Opened<T> {
+    open: BTreeMap<u64, (Arc<T>, u64)>,
     clock: u64,
+}
+
+impl<T> Opened<T> {
+    const fn new() -> Self {
+        Self {
+            open: BTreeMap::new(),
+            clock: 0,
+        }
+    }
+
+    fn get(&mut self, number: u64) -> Option<Arc<T>> {
+        self.clock += 1;
+        let (opened, used) = self.open.get_mut(&number)?;
+        *used = self.clock;
+        Some(Arc::clone(opened))
+    }
+
+    /// Keeps one more, and at the limit lets go of the one that was not used for longest.
+    fn put(&mut self, number: u64, opened: Arc<T>) {
+        if self.open.len() >= MAX_OPEN_TABLES {
+            let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(number) = oldest.map(|(number, _)| *number) {
+                self.open.remove(&number);
+            }
+        }
+        self.clock += 1;
+        self.open.insert(number, (opened, self.clock));
+    }
 }
 
 impl Database {
@@ -49,7 +77,7 @@ impl Database {
             family,
             recent: BTreeMap::new(),
             deletions: Tombstones::default(),
-            tables: Mutex::default(),
+            tables: Mutex::new(Opened::new()),
             blobs: Mutex::default(),
         };
         let mut deletions = database.replay()?;
@@ -123,21 +151,12 @@ impl Database {
 
     fn table(&self, meta: &TableMeta) -> Result<Arc<Table>, BadFile> {
         let mut opened = lock(&self.tables);
-        opened.clock += 1;
-        let now = opened.clock;
-        if let Some((table, used)) = opened.tables.get_mut(&meta.number) {
-            *used = now;
-            return Ok(Arc::clone(table));
+        if let Some(table) = opened.get(meta.number) {
+            return Ok(table);
         }
         let path = self.dir.join(format!("{:06}.sst", meta.number));
         let table = Arc::new(Table::open(&path, meta.len)?);
-        if opened.tables.len() >= MAX_OPEN_TABLES {
-            let oldest = opened.tables.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(number) = oldest.map(|(number, _)| *number) {
-                opened.tables.remove(&number);
-            }
-        }
-        opened.tables.insert(meta.number, (Arc::clone(&table), now));
+        opened.put(meta.number, Arc::clone(&table));
         Ok(table)
     }
 
@@ -211,5 +230,25 @@ fn current(dir: &Path) -> Result<String, BadFile> {
     match (name, number.is_some_and(is_number)) {
         (Some(name), true) => Ok(name.to_owned()),
         _ => Err(file.malformed(0, "the name of a manifest")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_stay_open_than_the_limit() {
+        let mut opened = Opened::new();
+        let most = MAX_OPEN_TABLES as u64;
+        for number in 0..most {
+            opened.put(number, Arc::new(number));
+        }
+        assert!((0..most).all(|number| opened.get(number).is_some()));
+        opened.get(0);
+        opened.put(most, Arc::new(most));
+        assert_eq!(opened.open.len(), MAX_OPEN_TABLES);
+        assert!(opened.get(1).is_none(), "not used for longest");
+        assert!(opened.get(0).is_some() && opened.get(most).is_some());
     }
 }

@@ -4,7 +4,8 @@
 //! A part stands after its checksum (4), its length (2) and its type (1); in logs that are written over
 //! older ones, also after the number of its log (4).
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use super::masked;
 use crate::cursor::Cursor;
@@ -60,7 +61,7 @@ pub(crate) fn records(
     last: LastRecord,
 ) -> Result<Vec<Record>, BadFile> {
     let mut records = Vec::new();
-    let mut open: Option<(u64, BytesMut)> = None;
+    let mut open: Option<(u64, Zeroizing<Vec<u8>>)> = None;
     let mut at = 0;
     while let Some(part) = next_part(file, bytes, &mut at, (number, last))? {
         let offset = at as u64;
@@ -71,12 +72,12 @@ pub(crate) fn records(
                 offset,
                 bytes: part.content,
             }),
-            (FIRST, None) => open = Some((offset, BytesMut::from(part.content.as_ref()))),
+            (FIRST, None) => open = Some((offset, Zeroizing::new(part.content.to_vec()))),
             (MIDDLE, Some((_, record))) => record.extend_from_slice(&part.content),
             (LAST, Some((_, record))) => {
                 record.extend_from_slice(&part.content);
                 if let Some((offset, record)) = open.take() {
-                    let bytes = record.freeze();
+                    let bytes = Bytes::from_owner(record);
                     records.push(Record { offset, bytes });
                 }
             }
