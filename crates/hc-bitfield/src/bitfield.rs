@@ -1,33 +1,36 @@
-//! The sparse set of bits and its searches. Knows neither what a bit means nor how bits travel.
+//! The sparse set of bits. Knows neither what a bit means nor how bits travel.
 
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
-use alloc::sync::Arc;
 use core::iter;
 use core::ops::Range;
 
-use crate::RangeSet;
-use crate::limits::{MAX_BITS, PAGE_BITS, PAGE_BYTES, SEGMENT_BITS};
-use crate::page::PageRef;
-use crate::segment::{self, PAGE_MEMORY, PAGES, SEGMENT_MEMORY, Segment};
+use crate::limits::{MAX_BITS, PAGE_BITS, PAGE_BYTES};
+use crate::page::{self, PageRef};
+use crate::paged::Paged;
 
 /// A sparse set of bits, numbered from 0 up to [`MAX_BITS`].
 ///
-/// A clone costs two reference counts; the first write after it copies the list of segments, one
-/// segment's list of pages and one page. Pages and segments with all bits alike take no memory, and
-/// any run of full segments takes that of one range, so a log without holes costs a few bytes
-/// whatever its length.
+/// A set of all bits below some number, which is that of a log without holes, is that number. Any other
+/// is in pages that its clones share until one is written to. Of those, pages and segments with all bits
+/// alike take no memory, nor do pages with one run of bits, and any run of full segments takes that of one
+/// range.
 ///
 /// Every operation takes every `u64`: bits from [`MAX_BITS`] up are never set, and setting them does
 /// nothing. Ranges that end at or before their start are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bitfield {
-    /// Segments with some bits set, by number.
-    mixed: Arc<BTreeMap<u64, Arc<Segment>>>,
-    /// Numbers of the segments with all bits set.
-    full: Arc<RangeSet>,
-    /// Pages among `mixed` that have bytes.
-    bit_pages: usize,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bitfield(Form);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// The bits below this are set, and no others.
+    Prefix(u64),
+    /// Any other set.
+    Paged(Paged),
+}
+
+impl Default for Bitfield {
+    fn default() -> Self {
+        Self::contiguous(0)
+    }
 }
 
 impl Bitfield {
@@ -40,24 +43,21 @@ impl Bitfield {
     /// A set with the bits below `length` set, and no others.
     #[must_use]
     pub fn contiguous(length: u64) -> Self {
-        let mut set = Self::new();
-        set.set_range(0..length);
-        set
+        Self(Form::Prefix(length.min(MAX_BITS)))
     }
 
     /// Whether no bit is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.mixed.is_empty() && self.full.is_empty()
+        matches!(self.0, Form::Prefix(0))
     }
 
     /// Whether the bit at `index` is set.
     #[must_use]
     pub fn get(&self, index: u64) -> bool {
-        let (segment, offset) = split(index);
-        match self.mixed.get(&segment) {
-            Some(mixed) => mixed.get(offset),
-            None => self.full.contains(segment),
+        match &self.0 {
+            Form::Prefix(end) => index < *end,
+            Form::Paged(paged) => paged.get(index),
         }
     }
 
@@ -92,25 +92,10 @@ impl Bitfield {
     /// Number of bits that are set in a range.
     #[must_use]
     pub fn count(&self, range: Range<u64>) -> u64 {
-        let (start, end) = (range.start, range.end.min(MAX_BITS));
-        if start >= end {
-            return 0;
+        match &self.0 {
+            Form::Prefix(end) => range.end.min(*end).saturating_sub(range.start),
+            Form::Paged(paged) => paged.count(range),
         }
-        let (first, from) = split(start);
-        let (last, to) = split(end);
-        if first == last {
-            return self.count_in_segment(first, from, to);
-        }
-        let whole = first + 1..last;
-        let mixed: u64 = self
-            .mixed
-            .range(whole.clone())
-            .map(|(_, own)| u64::from(own.ones()))
-            .sum();
-        self.count_in_segment(first, from, segment::BITS)
-            + mixed
-            + self.full.count_in(whole) * SEGMENT_BITS
-            + self.count_in_segment(last, 0, to)
     }
 
     /// Whether any bit of a range is set.
@@ -135,22 +120,9 @@ impl Bitfield {
     /// The first set bit at or after `from`.
     #[must_use]
     pub fn first_set(&self, from: u64) -> Option<u64> {
-        let (segment, offset) = split(from);
-        if let Some(mixed) = self.mixed.get(&segment) {
-            if let Some(found) = mixed.first(true, offset) {
-                return Some(join(segment, found));
-            }
-        } else if self.full.contains(segment) {
-            return Some(from);
-        }
-        let next = segment + 1;
-        let mixed = self.mixed.range(next..).next();
-        let full = self.full.range_from(next).map(|run| run.start.max(next));
-        match (mixed, full) {
-            (Some((&at, own)), full) if full.is_none_or(|full| at < full) => {
-                own.first(true, 0).map(|found| join(at, found))
-            }
-            (_, full) => full.map(|full| join(full, 0)),
+        match &self.0 {
+            Form::Prefix(end) => (from < *end).then_some(from),
+            Form::Paged(paged) => paged.first_set(from),
         }
     }
 
@@ -160,64 +132,27 @@ impl Bitfield {
     /// that even if `from` is past it; this one returns `from` then.
     #[must_use]
     pub fn first_unset(&self, from: u64) -> u64 {
-        let mut at = from;
-        loop {
-            let (segment, offset) = split(at);
-            if let Some(mixed) = self.mixed.get(&segment) {
-                match mixed.first(false, offset) {
-                    Some(found) => return join(segment, found),
-                    None => at = join(segment + 1, 0),
-                }
-            } else if let Some(run) = self.full.range_of(segment) {
-                at = join(run.end, 0);
-            } else {
-                return at;
-            }
+        match &self.0 {
+            Form::Prefix(end) => from.max(*end),
+            Form::Paged(paged) => paged.first_unset(from),
         }
     }
 
     /// The last set bit at or before `upto`.
     #[must_use]
     pub fn last_set(&self, upto: u64) -> Option<u64> {
-        let (segment, offset) = split(upto);
-        if let Some(mixed) = self.mixed.get(&segment) {
-            if let Some(found) = mixed.last(true, offset) {
-                return Some(join(segment, found));
-            }
-        } else if self.full.contains(segment) {
-            return Some(upto);
-        }
-        let before = segment.checked_sub(1)?;
-        let mixed = self.mixed.range(..=before).next_back();
-        let full = self
-            .full
-            .range_upto(before)
-            .map(|run| before.min(run.end - 1));
-        match (mixed, full) {
-            (Some((&at, own)), full) if full.is_none_or(|full| at > full) => own
-                .last(true, segment::BITS - 1)
-                .map(|found| join(at, found)),
-            (_, full) => full.map(|full| join(full, segment::BITS - 1)),
+        match &self.0 {
+            Form::Prefix(end) => end.checked_sub(1).map(|last| last.min(upto)),
+            Form::Paged(paged) => paged.last_set(upto),
         }
     }
 
     /// The last bit at or before `upto` that is not set.
     #[must_use]
     pub fn last_unset(&self, upto: u64) -> Option<u64> {
-        let mut at = upto;
-        loop {
-            let (segment, offset) = split(at);
-            let first = if let Some(mixed) = self.mixed.get(&segment) {
-                if let Some(found) = mixed.last(false, offset) {
-                    return Some(join(segment, found));
-                }
-                segment
-            } else if let Some(run) = self.full.range_of(segment) {
-                run.start
-            } else {
-                return Some(at);
-            };
-            at = join(first, 0).checked_sub(1)?;
+        match &self.0 {
+            Form::Prefix(end) => (upto >= *end).then_some(upto),
+            Form::Paged(paged) => paged.last_unset(upto),
         }
     }
 
@@ -293,44 +228,43 @@ impl Bitfield {
     /// Bytes of memory that it takes, shared or not; an estimate from above of what was allocated.
     #[must_use]
     pub fn memory(&self) -> usize {
-        const RUN_MEMORY: usize = 4 * size_of::<u64>();
-        self.mixed.len() * SEGMENT_MEMORY
-            + self.bit_pages * PAGE_MEMORY
-            + self.full.range_count() * RUN_MEMORY
+        match &self.0 {
+            Form::Prefix(_) => 0,
+            Form::Paged(paged) => paged.memory(),
+        }
     }
 
     pub(crate) fn page_view(&self, page: u64) -> PageRef<'_> {
-        let segment = page / u64::from(PAGES);
-        match self.mixed.get(&segment) {
-            Some(mixed) => mixed.page(page_in_segment(page)),
-            None if self.full.contains(segment) => PageRef::Full,
-            None => PageRef::Empty,
+        let end = match &self.0 {
+            Form::Prefix(end) => end.saturating_sub(page.saturating_mul(PAGE_BITS)),
+            Form::Paged(paged) => return paged.page_view(page),
+        };
+        match u32::try_from(end) {
+            Ok(0) => PageRef::Empty,
+            Ok(end) if end < page::BITS => PageRef::Run { start: 0, end },
+            _ => PageRef::Full,
         }
     }
 
     pub(crate) fn write_page(&mut self, page: u64, bytes: &[u8; PAGE_BYTES]) {
-        if page < MAX_BITS / PAGE_BITS {
-            let segment = page / u64::from(PAGES);
-            self.edit(segment, |own| own.set_page(page_in_segment(page), bytes));
-        }
+        self.edit(|paged| paged.write_page(page, bytes));
     }
 
     /// Replaces the 32 bits from `32 * word` of a page on, for each of `words`.
     pub(crate) fn write_words(&mut self, page: u64, word: usize, words: &[u32]) {
-        if page < MAX_BITS / PAGE_BITS {
-            let segment = page / u64::from(PAGES);
-            self.edit(segment, |own| {
-                own.write_words(page_in_segment(page), word, words);
-            });
+        self.edit(|paged| paged.write_words(page, word, words));
+    }
+
+    /// The same set in pages.
+    pub(crate) fn to_paged(&self) -> Paged {
+        match &self.0 {
+            Form::Prefix(end) => {
+                let mut paged = Paged::default();
+                paged.fill(true, 0..*end);
+                paged
+            }
+            Form::Paged(paged) => paged.clone(),
         }
-    }
-
-    pub(crate) fn mixed(&self) -> &Arc<BTreeMap<u64, Arc<Segment>>> {
-        &self.mixed
-    }
-
-    pub(crate) fn full(&self) -> &Arc<RangeSet> {
-        &self.full
     }
 
     fn first_with(&self, other: &Self, other_has: bool, range: Range<u64>) -> Option<u64> {
@@ -358,94 +292,27 @@ impl Bitfield {
         }
     }
 
-    fn count_in_segment(&self, segment: u64, from: u32, to: u32) -> u64 {
-        match self.mixed.get(&segment) {
-            Some(mixed) => mixed.count(from, to).into(),
-            None if self.full.contains(segment) => to.saturating_sub(from).into(),
-            None => 0,
-        }
-    }
-
     fn fill(&mut self, value: bool, range: Range<u64>) {
-        let (start, end) = (range.start, range.end.min(MAX_BITS));
+        let Range { start, end } = range;
         if start >= end {
             return;
         }
-        let (first, from) = split(start);
-        let (last, to) = split(end);
-        if first == last {
-            self.fill_in_segment(first, value, from, to);
-            return;
-        }
-        let whole = if from == 0 { first } else { first + 1 }..last;
-        if from > 0 {
-            self.fill_in_segment(first, value, from, segment::BITS);
-        }
-        self.fill_segments(value, whole);
-        if to > 0 {
-            self.fill_in_segment(last, value, 0, to);
+        match &mut self.0 {
+            Form::Prefix(own) if value && start <= *own => *own = end.min(MAX_BITS).max(*own),
+            Form::Prefix(own) if !value && end >= *own => *own = start.min(*own),
+            _ => self.edit(|paged| paged.fill(value, start..end)),
         }
     }
 
-    fn fill_segments(&mut self, value: bool, segments: Range<u64>) {
-        if segments.is_empty() {
-            return;
+    /// Changes the set in pages, and leaves it there unless one number says as much.
+    fn edit(&mut self, edit: impl FnOnce(&mut Paged)) {
+        if let Form::Prefix(_) = self.0 {
+            self.0 = Form::Paged(self.to_paged());
         }
-        while let Some((&at, own)) = self.mixed.range(segments.clone()).next() {
-            self.bit_pages -= own.bit_pages();
-            Arc::make_mut(&mut self.mixed).remove(&at);
-        }
-        if value {
-            if !self.full.covers(segments.clone()) {
-                Arc::make_mut(&mut self.full).insert(segments);
-            }
-        } else if self.full.intersects(segments.clone()) {
-            Arc::make_mut(&mut self.full).remove(segments);
-        }
-    }
-
-    fn fill_in_segment(&mut self, segment: u64, value: bool, from: u32, to: u32) {
-        let have = self.count_in_segment(segment, from, to);
-        let want = if value { u64::from(to - from) } else { 0 };
-        if have != want {
-            self.edit(segment, |own| own.fill(value, from, to));
-        }
-    }
-
-    /// Changes one segment and puts it where its contents belong.
-    fn edit(&mut self, at: u64, edit: impl FnOnce(&mut Segment)) {
-        match Arc::make_mut(&mut self.mixed).entry(at) {
-            Entry::Occupied(mut entry) => {
-                let segment = Arc::make_mut(entry.get_mut());
-                self.bit_pages -= segment.bit_pages();
-                edit(segment);
-                self.bit_pages += segment.bit_pages();
-                match segment.ones() {
-                    0 => {
-                        entry.remove();
-                    }
-                    segment::BITS => {
-                        entry.remove();
-                        Arc::make_mut(&mut self.full).insert(at..at + 1);
-                    }
-                    _ => {}
-                }
-            }
-            Entry::Vacant(entry) => {
-                let was_full = self.full.contains(at);
-                let mut segment = Segment::all(was_full);
-                edit(&mut segment);
-                let ones = segment.ones();
-                if was_full && ones < segment::BITS {
-                    Arc::make_mut(&mut self.full).remove(at..at + 1);
-                }
-                if !was_full && ones == segment::BITS {
-                    Arc::make_mut(&mut self.full).insert(at..at + 1);
-                }
-                if 0 < ones && ones < segment::BITS {
-                    self.bit_pages += segment.bit_pages();
-                    entry.insert(Arc::new(segment));
-                }
+        if let Form::Paged(paged) = &mut self.0 {
+            edit(paged);
+            if let Some(end) = paged.as_prefix() {
+                self.0 = Form::Prefix(end);
             }
         }
     }
@@ -465,17 +332,4 @@ impl FromIterator<Range<u64>> for Bitfield {
         set.extend(ranges);
         set
     }
-}
-
-/// The segment that an index is in, and the offset in that segment.
-fn split(index: u64) -> (u64, u32) {
-    (index / SEGMENT_BITS, (index % SEGMENT_BITS) as u32)
-}
-
-fn join(segment: u64, offset: u32) -> u64 {
-    segment * SEGMENT_BITS + u64::from(offset)
-}
-
-fn page_in_segment(page: u64) -> u32 {
-    (page % (SEGMENT_BITS / PAGE_BITS)) as u32
 }

@@ -9,6 +9,7 @@ extern crate alloc;
 mod bitfield;
 pub mod limits;
 mod page;
+mod paged;
 mod pages;
 mod range_set;
 mod segment;

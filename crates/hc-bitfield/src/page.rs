@@ -1,7 +1,10 @@
-//! 32,768 bits: all unset, all set, or 4,096 bytes. Knows nothing of where in a set it stands.
+//! 32,768 bits: all alike, one run of them set, or 4,096 bytes. Knows nothing of where in a set it stands.
 //!
 //! Bit *i* is bit *i* mod 8 of byte *i* / 8. Offsets count bits from the start of the page, up to and
 //! with [`BITS`] where they end a range.
+//!
+//! Most pages of most logs are one run: the last page of a log without holes is, and so a log of few blocks
+//! takes a few bytes, and an append to it copies none.
 
 use alloc::sync::Arc;
 
@@ -20,8 +23,15 @@ pub enum PageRef<'a> {
     Empty,
     /// Every bit is set.
     Full,
+    /// The bits from `start` up to `end` are set, and no others. Neither all are set nor none.
+    Run {
+        /// The first that is set.
+        start: u32,
+        /// The first after it that is not.
+        end: u32,
+    },
     /// Some are: bit *i* of the page is bit *i* mod 8 of byte *i* / 8, which is also what little-endian
-    /// words of any size are. Neither all are set nor none.
+    /// words of any size are. Those that are set lie in two runs or more.
     Bits(&'a [u8; PAGE_BYTES]),
 }
 
@@ -30,6 +40,8 @@ pub enum PageRef<'a> {
 pub(crate) enum Page {
     Empty,
     Full,
+    /// Where it starts and ends; both are at most [`BITS`].
+    Run(u16, u16),
     Bits(Arc<Bits>),
 }
 
@@ -37,22 +49,36 @@ pub(crate) enum Page {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bits {
     ones: u32,
+    /// In how many runs they lie.
+    runs: u32,
     bytes: [u8; PAGE_BYTES],
 }
 
 impl Page {
     /// A page with these bytes, in its smallest form.
     pub(crate) fn from_bytes(bytes: &[u8; PAGE_BYTES]) -> Self {
-        Self::settle(Bits {
-            ones: ones(bytes),
-            bytes: *bytes,
-        })
+        let bits = Bits::new(*bytes);
+        bits.smaller().unwrap_or_else(|| Self::Bits(Arc::new(bits)))
+    }
+
+    /// The page with these bits set and no others.
+    fn run(start: u32, end: u32) -> Self {
+        match (u16::try_from(start), u16::try_from(end)) {
+            _ if start >= end => Self::Empty,
+            _ if start == 0 && end >= BITS => Self::Full,
+            (Ok(start), Ok(end)) => Self::Run(start, end),
+            _ => Self::Empty, // nothing past the end is set
+        }
     }
 
     pub(crate) fn view(&self) -> PageRef<'_> {
         match self {
             Self::Empty => PageRef::Empty,
             Self::Full => PageRef::Full,
+            Self::Run(start, end) => PageRef::Run {
+                start: (*start).into(),
+                end: (*end).into(),
+            },
             Self::Bits(bits) => PageRef::Bits(&bits.bytes),
         }
     }
@@ -62,101 +88,155 @@ impl Page {
         match self {
             Self::Empty => 0,
             Self::Full => BITS,
+            Self::Run(start, end) => u32::from(*end - *start),
             Self::Bits(bits) => bits.ones,
         }
     }
 
-    /// Whether both hold the very same memory, or none.
+    /// Whether it takes memory of its own.
+    pub(crate) fn has_bytes(&self) -> bool {
+        matches!(self, Self::Bits(_))
+    }
+
+    /// Whether both hold the very same memory, or none and the same bits.
     pub(crate) fn shares(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Empty, Self::Empty) | (Self::Full, Self::Full) => true,
             (Self::Bits(a), Self::Bits(b)) => Arc::ptr_eq(a, b),
-            _ => false,
+            (Self::Bits(_), _) | (_, Self::Bits(_)) => false,
+            (own, other) => own == other,
         }
     }
 
     /// Sets or unsets the bits from `from` up to `to`.
     pub(crate) fn fill(&mut self, value: bool, from: u32, to: u32) {
-        match (&*self, value) {
-            (Self::Full, true) | (Self::Empty, false) => return,
-            _ if from >= to => return,
-            _ if from == 0 && to >= BITS => {
-                *self = if value { Self::Full } else { Self::Empty };
-                return;
-            }
-            (Self::Empty, true) => *self = Self::Bits(Arc::new(Bits::all(false))),
-            (Self::Full, false) => *self = Self::Bits(Arc::new(Bits::all(true))),
-            (Self::Bits(_), _) => {}
+        if from >= to {
+            return;
         }
-        if let Self::Bits(shared) = self {
-            if shared.as_ref().view().count(from, to) == if value { to - from } else { 0 } {
-                return;
-            }
-            let bits = Arc::make_mut(shared);
-            bits.fill(value, from, to);
-            match bits.ones {
-                0 => *self = Self::Empty,
-                BITS => *self = Self::Full,
-                _ => {}
-            }
+        if from == 0 && to >= BITS {
+            *self = if value { Self::Full } else { Self::Empty };
+            return;
         }
+        let shared = match self {
+            Self::Bits(shared) => shared,
+            Self::Empty => return self.fill_run((0, 0), value, from, to),
+            Self::Full => return self.fill_run((0, BITS), value, from, to),
+            Self::Run(start, end) => {
+                let run = ((*start).into(), (*end).into());
+                return self.fill_run(run, value, from, to);
+            }
+        };
+        if shared.view().count(from, to) == if value { to - from } else { 0 } {
+            return;
+        }
+        let bits = Arc::make_mut(shared);
+        bits.fill(value, from, to);
+        if let Some(smaller) = bits.smaller() {
+            *self = smaller;
+        }
+    }
+
+    /// As [`fill`](Self::fill), where the page is one run, or empty.
+    fn fill_run(&mut self, (start, end): (u32, u32), value: bool, from: u32, to: u32) {
+        let apart = to < start || end < from;
+        *self = match value {
+            true if start == end => Self::run(from, to),
+            true if !apart => Self::run(start.min(from), end.max(to)),
+            false if apart => return,
+            false if from <= start => Self::run(start.max(to), end),
+            false if to >= end => Self::run(start, end.min(from)),
+            _ => {
+                let mut bits = Bits::all(false);
+                bits.fill(true, start, end);
+                bits.fill(value, from, to);
+                Self::Bits(Arc::new(bits))
+            }
+        };
     }
 
     /// Replaces the 32 bits from `32 * word` on, for each of `words`. What passes the end is left out.
     pub(crate) fn write_words(&mut self, word: usize, words: &[u32]) {
-        let mut bits = match self {
-            Self::Empty => Bits::all(false),
-            Self::Full => Bits::all(true),
-            Self::Bits(bits) => (**bits).clone(),
-        };
-        let (slots, _) = bits.bytes.as_chunks_mut::<4>();
+        let mut bytes = self.view().to_bytes();
+        let (slots, _) = bytes.as_chunks_mut::<4>();
         for (slot, word) in slots.iter_mut().skip(word).zip(words) {
             *slot = word.to_le_bytes();
         }
-        bits.ones = ones(&bits.bytes);
-        *self = Self::settle(bits);
-    }
-
-    fn settle(bits: Bits) -> Self {
-        match bits.ones {
-            0 => Self::Empty,
-            BITS => Self::Full,
-            _ => Self::Bits(Arc::new(bits)),
-        }
+        *self = Self::from_bytes(&bytes);
     }
 }
 
 impl Bits {
-    fn all(value: bool) -> Self {
-        if value {
-            Self {
-                ones: BITS,
-                bytes: [0xff; PAGE_BYTES],
-            }
-        } else {
-            Self {
-                ones: 0,
-                bytes: [0; PAGE_BYTES],
-            }
+    fn new(bytes: [u8; PAGE_BYTES]) -> Self {
+        let (mut ones, mut runs, mut before) = (0, 0, 0);
+        for word in bytes.as_chunks::<8>().0 {
+            let word = u64::from_le_bytes(*word);
+            ones += word.count_ones();
+            runs += rises(word, before);
+            before = word;
         }
+        Self { ones, runs, bytes }
+    }
+
+    fn all(value: bool) -> Self {
+        Self::new([if value { 0xff } else { 0 }; PAGE_BYTES])
     }
 
     fn view(&self) -> PageRef<'_> {
         PageRef::Bits(&self.bytes)
     }
 
+    /// The form that takes no bytes, where there is one.
+    fn smaller(&self) -> Option<Page> {
+        if self.runs > 1 {
+            return None;
+        }
+        let start = self.view().first(true, 0).unwrap_or(BITS);
+        Some(Page::run(start, start + self.ones))
+    }
+
     fn fill(&mut self, value: bool, from: u32, to: u32) {
         let (words, _) = self.bytes.as_chunks_mut::<8>();
-        for (slot, mask) in words.iter_mut().skip(word_of(from)).zip(masks(from, to)) {
+        let first = word_of(from);
+        let before = first.checked_sub(1).and_then(|at| words.get(at));
+        let before = before.map_or(0, |word| u64::from_le_bytes(*word));
+        let (mut was, mut is) = (before, before);
+        let mut slots = words.iter_mut().skip(first);
+        for (mask, slot) in masks(from, to).zip(&mut slots) {
             let word = u64::from_le_bytes(*slot);
             let filled = if value { word | mask } else { word & !mask };
             *slot = filled.to_le_bytes();
             self.ones = self.ones + filled.count_ones() - word.count_ones();
+            self.runs = self.runs + rises(filled, is) - rises(word, was);
+            (was, is) = (word, filled);
+        }
+        if let Some(after) = slots.next() {
+            let after = u64::from_le_bytes(*after);
+            self.runs = self.runs + rises(after, is) - rises(after, was);
         }
     }
 }
 
+/// How many runs start in a word, given the word before it.
+fn rises(word: u64, before: u64) -> u32 {
+    let shifted = word << 1 | before >> (WORD_BITS - 1);
+    (word & !shifted).count_ones()
+}
+
 impl PageRef<'_> {
+    /// The page as bytes: bit *i* is bit *i* mod 8 of byte *i* / 8.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; PAGE_BYTES] {
+        match self {
+            Self::Empty => [0; PAGE_BYTES],
+            Self::Full => [0xff; PAGE_BYTES],
+            Self::Run { start, end } => {
+                let mut bits = Bits::all(false);
+                bits.fill(true, start, end);
+                bits.bytes
+            }
+            Self::Bits(bytes) => *bytes,
+        }
+    }
+
     /// Whether the bit at `offset` is set.
     pub(crate) fn get(self, offset: u32) -> bool {
         let word = self.word(word_of(offset));
@@ -168,6 +248,7 @@ impl PageRef<'_> {
         match self {
             Self::Empty => 0,
             Self::Full => to.saturating_sub(from),
+            Self::Run { start, end } => to.min(end).saturating_sub(from.max(start)),
             Self::Bits(bytes) => {
                 let (words, _) = bytes.as_chunks::<8>();
                 let masked = words.iter().skip(word_of(from)).zip(masks(from, to));
@@ -183,6 +264,11 @@ impl PageRef<'_> {
         match self {
             Self::Empty => (!value && from < BITS).then_some(from),
             Self::Full => (value && from < BITS).then_some(from),
+            Self::Run { start, end } => match (value, (start..end).contains(&from)) {
+                (true, _) => (from < end).then(|| from.max(start)),
+                (false, true) => (end < BITS).then_some(end),
+                (false, false) => (from < BITS).then_some(from),
+            },
             Self::Bits(bytes) => {
                 let flip = if value { 0 } else { u64::MAX };
                 first_word(words_from(bytes, from).map(|word| word ^ flip), from)
@@ -195,22 +281,12 @@ impl PageRef<'_> {
         match self {
             Self::Empty => (!value).then_some(upto),
             Self::Full => value.then_some(upto),
-            Self::Bits(bytes) => {
-                let flip = if value { 0 } else { u64::MAX };
-                let (words, _) = bytes.as_chunks::<8>();
-                let start = word_of(upto);
-                let mut mask = u64::MAX >> (WORD_BITS - 1 - upto % WORD_BITS);
-                let mut base = upto - upto % WORD_BITS;
-                for word in words.iter().take(start + 1).rev() {
-                    let found = (u64::from_le_bytes(*word) ^ flip) & mask;
-                    if let Some(bit) = found.checked_ilog2() {
-                        return Some(base + bit);
-                    }
-                    base = base.saturating_sub(WORD_BITS);
-                    mask = u64::MAX;
-                }
-                None
-            }
+            Self::Run { start, end } => match (value, (start..end).contains(&upto)) {
+                (true, _) => (upto >= start).then(|| upto.min(end - 1)),
+                (false, true) => start.checked_sub(1),
+                (false, false) => Some(upto),
+            },
+            Self::Bits(bytes) => last_word(bytes, value, upto),
         }
     }
 
@@ -219,9 +295,24 @@ impl PageRef<'_> {
         match (self, other) {
             (Self::Empty, _) => None,
             (Self::Full, _) => other.first(other_has, from),
+            (Self::Run { start, end }, _) => {
+                let found = other.first(other_has, from.max(start));
+                found.filter(|at| *at < end)
+            }
             (_, PageRef::Empty) if other_has => None,
             (_, PageRef::Full) if !other_has => None,
             (_, PageRef::Empty | PageRef::Full) => self.first(true, from),
+            (_, PageRef::Run { start, end }) if other_has => {
+                let found = self.first(true, from.max(start));
+                found.filter(|at| *at < end)
+            }
+            (_, PageRef::Run { start, end }) => {
+                let found = self.first(true, from)?;
+                if (start..end).contains(&found) {
+                    return self.first(true, end);
+                }
+                Some(found)
+            }
             (Self::Bits(own), PageRef::Bits(other)) => {
                 let flip = if other_has { 0 } else { u64::MAX };
                 let pairs = words_from(own, from).zip(words_from(other, from));
@@ -232,21 +323,22 @@ impl PageRef<'_> {
 
     /// The 32 bits from `32 * at` on.
     pub(crate) fn word32(self, at: usize) -> u32 {
-        match self {
-            Self::Empty => 0,
-            Self::Full => u32::MAX,
-            Self::Bits(bytes) => bytes
-                .as_chunks::<4>()
-                .0
-                .get(at)
-                .map_or(0, |word| u32::from_le_bytes(*word)),
-        }
+        let word = self.word(at / 2).to_le_bytes();
+        let half = word.as_chunks::<4>().0.get(at % 2);
+        half.map_or(0, |half| u32::from_le_bytes(*half))
     }
 
     fn word(self, at: usize) -> u64 {
         match self {
             Self::Empty => 0,
             Self::Full => u64::MAX,
+            Self::Run { start, end } => {
+                let base = u32::try_from(at).unwrap_or(u32::MAX);
+                let base = base.saturating_mul(WORD_BITS);
+                let [low, high] = [start, end].map(|bit| bit.saturating_sub(base).min(WORD_BITS));
+                let below = |bit| 1u64.checked_shl(bit).map_or(u64::MAX, |one| one - 1);
+                below(high) & !below(low)
+            }
             Self::Bits(bytes) => bytes
                 .as_chunks::<8>()
                 .0
@@ -254,6 +346,23 @@ impl PageRef<'_> {
                 .map_or(0, |word| u64::from_le_bytes(*word)),
         }
     }
+}
+
+/// The last bit at or before `upto` with this value.
+fn last_word(bytes: &[u8; PAGE_BYTES], value: bool, upto: u32) -> Option<u32> {
+    let flip = if value { 0 } else { u64::MAX };
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut mask = u64::MAX >> (WORD_BITS - 1 - upto % WORD_BITS);
+    let mut base = upto - upto % WORD_BITS;
+    for word in words.iter().take(word_of(upto) + 1).rev() {
+        let found = (u64::from_le_bytes(*word) ^ flip) & mask;
+        if let Some(bit) = found.checked_ilog2() {
+            return Some(base + bit);
+        }
+        base = base.saturating_sub(WORD_BITS);
+        mask = u64::MAX;
+    }
+    None
 }
 
 /// The words from the one that the bit at `from` is in.
@@ -297,13 +406,4 @@ fn masks(from: u32, to: u32) -> impl Iterator<Item = u64> {
 
 fn word_of(offset: u32) -> usize {
     (offset / WORD_BITS) as usize
-}
-
-fn ones(bytes: &[u8; PAGE_BYTES]) -> u32 {
-    bytes
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|word| u64::from_le_bytes(*word).count_ones())
-        .sum()
 }

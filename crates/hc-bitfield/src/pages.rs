@@ -5,7 +5,8 @@ use core::ops::Range;
 use alloc::sync::Arc;
 
 use crate::limits::{PAGE_BITS, PAGE_BYTES};
-use crate::page::{Page, PageRef};
+use crate::page::PageRef;
+use crate::paged::Paged;
 use crate::segment::PAGES;
 use crate::{Bitfield, RangeSet};
 
@@ -40,24 +41,17 @@ impl Bitfield {
         self.write_page(page.0, bytes);
     }
 
-    /// The pages that take memory, in order.
-    pub fn bit_pages(&self) -> impl Iterator<Item = (PageIndex, &[u8; PAGE_BYTES])> + '_ {
-        self.mixed().iter().flat_map(|(segment, own)| {
-            let first = segment * u64::from(PAGES);
-            (first..)
-                .zip(own.pages())
-                .filter_map(|(at, page)| match page.view() {
-                    PageRef::Bits(bytes) => Some((PageIndex(at), bytes)),
-                    PageRef::Empty | PageRef::Full => None,
-                })
-        })
-    }
-
     /// Numbers of the pages that differ from those of `since`: what to write if `since` is on disk.
     ///
     /// Where `since` is an earlier clone, work is by the segments written to after it.
     #[must_use]
     pub fn changed_pages(&self, since: &Self) -> RangeSet {
+        self.to_paged().changed_pages(&since.to_paged())
+    }
+}
+
+impl Paged {
+    fn changed_pages(&self, since: &Self) -> RangeSet {
         let mut changed = RangeSet::new();
         if !Arc::ptr_eq(self.full(), since.full()) {
             for (a, b) in [(self, since), (since, self)] {
@@ -86,7 +80,7 @@ impl Bitfield {
         for (slot, at) in pages.enumerate() {
             let shared = own.zip(old).is_some_and(|(own, old)| {
                 let pages = own.pages().get(slot).zip(old.pages().get(slot));
-                pages.is_some_and(|(own, old): (&Page, &Page)| own.shares(old))
+                pages.is_some_and(|(own, old)| own.shares(old))
             });
             if !shared && self.page_view(at) != since.page_view(at) {
                 changed.insert(at..at + 1);

@@ -1,6 +1,8 @@
 //! 64 pages, 2,097,152 bits, with the summary that lets searches skip full and empty pages. Knows
 //! nothing of where in a set it stands.
 
+use alloc::vec::Vec;
+
 use crate::limits::{PAGE_BYTES, SEGMENT_BITS};
 use crate::page::{self, Bits, Page, PageRef};
 
@@ -11,37 +13,43 @@ const _: () = assert!(PAGES as u64 * page::BITS as u64 == SEGMENT_BITS);
 /// Bits of a segment, as the integer that offsets are.
 pub(crate) const BITS: u32 = PAGES * page::BITS;
 
-/// Memory of a segment without the bytes of its pages.
-pub(crate) const SEGMENT_MEMORY: usize = size_of::<Segment>() + 4 * size_of::<usize>();
+/// Memory of a segment with all its pages, without the bytes of these.
+pub(crate) const SEGMENT_MEMORY: usize =
+    size_of::<Segment>() + PAGES as usize * size_of::<Page>() + 6 * size_of::<usize>();
 /// Memory of the bytes of one page.
 pub(crate) const PAGE_MEMORY: usize = size_of::<Bits>() + 2 * size_of::<usize>();
 
 /// Pages and a summary of them; shares what it can with its clones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Segment {
-    pages: [Page; PAGES as usize],
+    /// Up to the last that is not empty, and no further.
+    pages: Vec<Page>,
     /// Bit *i* is set if page *i* is empty.
     empty: u64,
     /// Bit *i* is set if page *i* is full.
     full: u64,
     ones: u32,
+    /// Pages that have bytes.
+    bit_pages: u32,
 }
 
 impl Segment {
     pub(crate) fn all(value: bool) -> Self {
         if value {
             Self {
-                pages: [const { Page::Full }; PAGES as usize],
+                pages: alloc::vec![Page::Full; PAGES as usize],
                 empty: 0,
                 full: u64::MAX,
                 ones: BITS,
+                bit_pages: 0,
             }
         } else {
             Self {
-                pages: [const { Page::Empty }; PAGES as usize],
+                pages: Vec::new(),
                 empty: u64::MAX,
                 full: 0,
                 ones: 0,
+                bit_pages: 0,
             }
         }
     }
@@ -51,9 +59,9 @@ impl Segment {
         self.ones
     }
 
-    /// Pages that take memory.
+    /// Pages that have bytes.
     pub(crate) fn bit_pages(&self) -> usize {
-        (!(self.empty | self.full)).count_ones() as usize
+        self.bit_pages as usize
     }
 
     pub(crate) fn page(&self, page: u32) -> PageRef<'_> {
@@ -62,7 +70,8 @@ impl Segment {
             .map_or(PageRef::Empty, Page::view)
     }
 
-    pub(crate) fn pages(&self) -> &[Page; PAGES as usize] {
+    /// The pages up to the last that is not empty.
+    pub(crate) fn pages(&self) -> &[Page] {
         &self.pages
     }
 
@@ -85,6 +94,17 @@ impl Segment {
         for (page, start, end) in parts(from, to) {
             self.edit(page, |page| page.fill(value, start, end));
         }
+    }
+
+    /// Where the bits that are set end, if there are no others below.
+    pub(crate) fn as_prefix(&self) -> Option<u32> {
+        let full = self.full.trailing_ones();
+        let (end, pages) = match self.page(full) {
+            PageRef::Empty => (0, full),
+            PageRef::Run { start: 0, end } => (end, full + 1),
+            _ => return None,
+        };
+        (self.pages.len() == pages as usize).then(|| join(full, end))
     }
 
     /// Number of set bits from `from` up to `to`.
@@ -131,16 +151,25 @@ impl Segment {
     }
 
     fn edit(&mut self, at: u32, edit: impl FnOnce(&mut Page)) {
+        let len = self.pages.len();
+        let wanted = (at as usize + 1).min(PAGES as usize);
+        if len < wanted {
+            self.pages.reserve_exact(wanted - len);
+            self.pages.resize(wanted, Page::Empty);
+        }
         let Some(page) = self.pages.get_mut(at as usize) else {
             return;
         };
-        let before = page.ones();
+        let (ones, had_bytes) = (page.ones(), page.has_bytes());
         edit(page);
-        self.ones = self.ones - before + page.ones();
+        self.ones = self.ones - ones + page.ones();
+        self.bit_pages = self.bit_pages - u32::from(had_bytes) + u32::from(page.has_bytes());
         let flag = 1u64 << at;
         let mark = |mask: u64, on: bool| if on { mask | flag } else { mask & !flag };
         self.empty = mark(self.empty, matches!(page, Page::Empty));
         self.full = mark(self.full, matches!(page, Page::Full));
+        let used = PAGES - (!self.empty).leading_zeros();
+        self.pages.truncate(used as usize);
     }
 }
 

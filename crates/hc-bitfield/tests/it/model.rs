@@ -210,9 +210,38 @@ fn check_pair(
         match field.page(page) {
             PageRef::Empty => restored.unset_range(page.bits()),
             PageRef::Full => restored.set_range(page.bits()),
-            PageRef::Bits(bytes) => restored.set_page(page, bytes),
+            other => restored.set_page(page, &other.to_bytes()),
         }
     }
     prop_assert_eq!(&restored, field);
     Ok(())
+}
+
+/// One run, bytes, one run again: what is in a page decides its form, and not how it came about.
+#[test]
+fn a_page_is_the_same_whatever_form_it_went_through() {
+    let mut field = Bitfield::contiguous(10);
+    assert!(matches!(
+        field.page(PageIndex(0)),
+        PageRef::Run { start: 0, end: 10 }
+    ));
+    let small = field.memory();
+    field.set(11);
+    assert!(matches!(field.page(PageIndex(0)), PageRef::Bits(_)));
+    assert!(field.memory() > small);
+    field.set(10);
+    assert_eq!(field.page(PageIndex(0)), PageRef::Run { start: 0, end: 12 });
+    assert_eq!(field, Bitfield::contiguous(12));
+    assert_eq!(field.memory(), small, "no bytes once it is one run again");
+    for (start, end) in [(0, 1), (63, 64), (63, 65), (64, 128), (31, 97), (1, 32_768)] {
+        let mut run = Bitfield::new();
+        run.set_range(start..end);
+        let mut bits = run.clone();
+        bits.set_page(PageIndex(0), &run.page(PageIndex(0)).to_bytes());
+        assert_eq!(bits, run);
+        let mut words = Bitfield::new();
+        let sent = run.answers(0..PAGE_BITS, PAGE_BITS).next().unwrap();
+        words.receive_words(sent.start, &sent.words).unwrap();
+        assert_eq!(words, run, "as it travels");
+    }
 }

@@ -133,7 +133,7 @@ impl Engine {
         let mut cores = Vec::with_capacity(registry.dirty.len());
         for core in registry.dirty.values() {
             let mut state = write(&core.state);
-            let overlay = Arc::new(std::mem::take(&mut state.active));
+            let overlay = Arc::new(*state.active.take().unwrap_or_default());
             state.frozen = Some(Arc::clone(&overlay));
             let bits = state.facts.bitfield.clone();
             cores.push(Frozen {
@@ -448,7 +448,7 @@ impl Frozen {
                 match bits.page(PageIndex(number)) {
                     PageRef::Empty => None,
                     PageRef::Full => Some(vec![1]),
-                    PageRef::Bits(bytes) => Some([&[0], bytes.as_slice()].concat()),
+                    page => Some([&[0], page.to_bytes().as_slice()].concat()),
                 }
             };
             put(
