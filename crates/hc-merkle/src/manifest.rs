@@ -513,7 +513,11 @@ fn encode_signers(signers: &[Signer], writer: &mut Writer<'_>) {
 
 fn decode_signers(reader: &mut Reader<'_>) -> Result<Vec<Signer>, DecodeError> {
     let len = bounded(reader, SIGNER_LEN, MAX_SIGNERS)?;
-    (0..len).map(|_| Signer::decode(reader)).collect()
+    let signers: Result<Vec<_>, _> = (0..len).map(|_| Signer::decode(reader)).collect();
+    let mut signers = signers?;
+    // One of them is the rule, and manifests are kept.
+    signers.shrink_to_fit();
+    Ok(signers)
 }
 
 fn decode_linked(reader: &mut Reader<'_>) -> Result<Vec<CoreKey>, DecodeError> {

@@ -42,6 +42,13 @@ pub(crate) struct Flights {
 }
 
 impl Flights {
+    /// Gives back its memory where nothing is under way.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }

@@ -1,6 +1,7 @@
 //! The machine: takes inputs in, keeps the peers, gives outputs out. Knows nothing of what a peer makes
 //! of a message.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -33,7 +34,8 @@ const ENOUGH_PEERS: usize = 3;
 #[derive(Debug)]
 pub struct Replicator {
     pub(crate) shared: Shared,
-    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    /// In boxes: a node of the map has room for eleven, and most logs have one peer or two.
+    pub(crate) peers: BTreeMap<PeerId, Box<Peer>>,
     /// Channels that are being opened.
     expected: BTreeSet<PeerId>,
     finding: bool,
@@ -104,6 +106,13 @@ impl Replicator {
         output.unwrap_or_else(|| Output::Wait(self.shared.timers.next()))
     }
 
+    /// Gives back the memory of what is empty at the moment. Whoever has many machines calls this after
+    /// the inputs of a moment: most of them rest most of the time, and a queue or a map keeps room for what
+    /// it once held.
+    pub fn rest(&mut self) {
+        self.shared.rest();
+    }
+
     /// The log as last published.
     #[must_use]
     pub fn view(&self) -> &LocalView {
@@ -164,7 +173,7 @@ impl Replicator {
         if contiguous > 0 {
             peer.announce_gained(&mut self.shared, &(0..contiguous));
         }
-        self.peers.insert(id, peer);
+        self.peers.insert(id, Box::new(peer));
     }
 
     fn receive(&mut self, id: PeerId, message: Message) {

@@ -7,7 +7,6 @@ use hc_bitfield::RangeSet;
 use crate::input::Published;
 use crate::local::LocalView;
 use crate::machine::Replicator;
-use crate::peer::Peer;
 use crate::peer::want::Cause;
 use crate::shared::Shared;
 
@@ -69,8 +68,9 @@ impl Replicator {
     fn lose(&mut self, lost: &RangeSet) {
         for range in lost.iter() {
             self.shared.untake(range.clone());
-            let tell = |peer: &mut Peer| peer.announce_lost(&mut self.shared, &range);
-            self.peers.values_mut().for_each(tell);
+            for peer in self.peers.values_mut() {
+                peer.announce_lost(&mut self.shared, &range);
+            }
         }
     }
 

@@ -116,6 +116,18 @@ impl Shared {
         }
     }
 
+    /// Gives back the memory of what is empty.
+    pub(crate) fn rest(&mut self) {
+        if self.outputs.is_empty() {
+            self.outputs = VecDeque::new();
+        }
+        if self.under_way == 0 {
+            self.flights.rest();
+            self.demands.rest();
+            self.timers.rest();
+        }
+    }
+
     /// We take blocks, or wait for some.
     pub(crate) fn downloading(&self) -> bool {
         (self.active && self.config.pull != PullPolicy::Nothing) || self.under_way > 0

@@ -32,6 +32,13 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
+    /// Gives back its memory where nothing is set.
+    pub(crate) fn rest(&mut self) {
+        if self.when.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Sets or moves.
     pub(crate) fn set(&mut self, timer: Timer, at: Time) {
         self.unset(timer);

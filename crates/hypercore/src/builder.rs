@@ -295,6 +295,26 @@ impl Builder {
 
     /// Keeps the whole log here: fetches all of its blocks, and then those that come, for as long as it
     /// is open. Without this only what is asked for is fetched.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use async_std::{os::unix::net::UnixStream, task};
+    /// # use hypercore::{Hypercore, Role, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await?;
+    /// log.append_batch(["a", "b"]).await?;
+    /// let copy = Hypercore::builder(Storage::memory()).key(log.key()).complete().open().await?;
+    ///
+    /// let (left, right) = UnixStream::pair()?;
+    /// task::spawn(log.replicate(left, Role::Initiator));
+    /// task::spawn(copy.replicate(right, Role::Responder));
+    /// let mut watch = copy.watch();
+    /// while copy.contiguous_length() < log.length() {
+    ///     watch.next().await;
+    /// }
+    /// assert_eq!(copy.get(1).local().await?, "b");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn complete(mut self) -> Self {
         self.complete = true;
         self
@@ -378,6 +398,7 @@ impl Builder {
             home: None,
             alias: None,
             peer_check: self.peer_check,
+            created: None,
         };
         let core = if opening.storage.blocks() {
             let opened = crate::rt::run(&*runtime, move || opening.run()).await;

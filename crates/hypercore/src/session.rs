@@ -29,7 +29,7 @@ pub(crate) type OnWait = Arc<dyn Fn(BlockIndex) + Send + Sync>;
 pub(crate) struct Defaults {
     pub(crate) cipher: Option<Arc<Cipher>>,
     /// Signs instead of the key pair that the log was opened with.
-    pub(crate) key_pair: Option<KeyPair>,
+    pub(crate) key_pair: Option<Arc<KeyPair>>,
     pub(crate) read_only: bool,
     pub(crate) wait: Wait,
     pub(crate) on_wait: Option<OnWait>,
@@ -172,7 +172,7 @@ impl SessionBuilder {
 
     /// Signs with this key pair: also on a log that was opened without one.
     pub fn key_pair(mut self, pair: KeyPair) -> Self {
-        self.defaults.key_pair = Some(pair);
+        self.defaults.key_pair = Some(Arc::new(pair));
         self
     }
 
@@ -363,7 +363,7 @@ impl Hypercore {
     /// # });
     /// ```
     pub fn set_key_pair(&mut self, pair: KeyPair) {
-        Arc::make_mut(&mut self.defaults).key_pair = Some(pair);
+        Arc::make_mut(&mut self.defaults).key_pair = Some(Arc::new(pair));
     }
 
     /// Whether this handle is interested in new blocks: while any is, peers are told so, and channels

@@ -61,6 +61,13 @@ struct Waiter {
 }
 
 impl Demands {
+    /// Gives back its memory where nobody wants anything.
+    pub(crate) fn rest(&mut self) {
+        if self.kinds.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Takes up a demand; says how it ended if it has at once.
     pub(crate) fn add(
         &mut self,

@@ -482,7 +482,7 @@ impl Engine {
             }
             state.dirty.any = true;
             for (block, _, to) in &moved {
-                state.active.locators.insert(*block, *to);
+                state.overlay().locators.insert(*block, *to);
             }
             moved
         };

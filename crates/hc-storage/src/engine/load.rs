@@ -124,7 +124,8 @@ impl Engine {
                 .map(|(lineage, below)| (lineage.parent.id, &**below, lineage.length));
             let seen = Seen { state, parent };
             let mut lookups = Lookups::through(core.id, &seen, &*self.index);
-            let mut roots = Vec::new();
+            let count = state.record.length.get().count_ones();
+            let mut roots = Vec::with_capacity(count as usize);
             for root in hc_merkle::flat::full_roots(state.record.length) {
                 roots.push(lookups.node(root)?.ok_or_else(|| self.no_root())?);
             }
@@ -174,8 +175,13 @@ fn load_rest(
     let head = long_value(index, &index::key(id, index::HEAD))?.ok_or_else(bad)?;
     let (record, prefix) = decode_head(&head, &mut facts).ok_or_else(bad)?;
     facts.bitfield = load_bits(index, id, prefix)?;
-    facts.user_data = Arc::new(load_user_data(index, id)?);
-    facts.branches = Arc::new(load_branches(index, id)?);
+    let (user_data, branches) = (load_user_data(index, id)?, load_branches(index, id)?);
+    if !user_data.is_empty() {
+        facts.user_data = Arc::new(user_data);
+    }
+    if !branches.is_empty() {
+        facts.branches = Arc::new(branches);
+    }
     facts.had_branches = index.get(&index::key(id, index::FAMILY))?.is_some();
     Ok(Core::new(id, identity, facts, record))
 }

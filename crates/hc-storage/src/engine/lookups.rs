@@ -99,7 +99,7 @@ impl<'a> Lookups<'a> {
     }
 
     fn own_locator(&mut self, block: u64) -> Result<Locator, IndexError> {
-        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
+        let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
         for layer in layers.into_iter().flatten() {
             if let Some(locator) = layer.locators.get(&block) {
                 return Ok(*locator);
@@ -130,7 +130,7 @@ impl<'a> Lookups<'a> {
     }
 
     fn own_node(&mut self, node: NodeIndex) -> Result<Option<Node>, IndexError> {
-        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
+        let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
         for layer in layers.into_iter().flatten() {
             match layer.node(node) {
                 Lookup::Found(node) => return Ok(Some(node)),
@@ -168,7 +168,7 @@ impl<'a> Lookups<'a> {
     /// All nodes that the log has itself and that reach past a length.
     pub(crate) fn nodes_past(&mut self, length: u64) -> Result<Vec<Node>, IndexError> {
         let mut indexes = BTreeSet::new();
-        let layers = [Some(&self.state.active), self.state.frozen.as_deref()];
+        let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
         for layer in layers.into_iter().flatten() {
             indexes.extend(layer.nodes.keys().map(|index| NodeIndex::new(*index)));
         }

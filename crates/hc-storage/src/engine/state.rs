@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::{Arc, LazyLock, Mutex, RwLock, Weak};
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
@@ -41,7 +41,8 @@ pub(crate) struct State {
     pub(crate) record: HeadRecord,
     /// The bits that the index has.
     pub(crate) indexed_bits: Bitfield,
-    pub(crate) active: Overlay,
+    /// What was written since; none of most logs that are open.
+    pub(crate) active: Option<Box<Overlay>>,
     /// What a checkpoint is writing.
     pub(crate) frozen: Option<Arc<Overlay>>,
     pub(crate) dirty: Dirty,
@@ -145,7 +146,7 @@ impl Core {
             indexed_bits: facts.bitfield.clone(),
             facts,
             record,
-            active: Overlay::default(),
+            active: None,
             frozen: None,
             dirty: Dirty::default(),
             snapshots: Vec::new(),
@@ -200,6 +201,10 @@ impl Core {
     }
 }
 
+/// What most logs have none of: they share it.
+static NO_USER_DATA: LazyLock<Arc<BTreeMap<String, Bytes>>> = LazyLock::new(Arc::default);
+static NO_BRANCHES: LazyLock<Arc<BTreeMap<Arc<str>, CoreId>>> = LazyLock::new(Arc::default);
+
 impl Facts {
     pub(crate) fn empty() -> Self {
         Self {
@@ -208,8 +213,8 @@ impl Facts {
             hints: Hints::default(),
             manifest: None,
             encryption: None,
-            user_data: Arc::default(),
-            branches: Arc::default(),
+            user_data: Arc::clone(&NO_USER_DATA),
+            branches: Arc::clone(&NO_BRANCHES),
             had_branches: false,
             alias: None,
             membership: None,
@@ -272,7 +277,7 @@ impl State {
             });
         }
         if let Some(length) = entry.truncate {
-            self.active.truncate(length);
+            self.overlay().truncate(length);
             self.facts.bitfield.unset_range(length..u64::MAX);
             self.leave_below(|inherited| length <= inherited, length);
         }
@@ -280,7 +285,7 @@ impl State {
             self.leave_below(|_| true, length);
         }
         for node in entry.nodes {
-            self.active.nodes.insert(node.index.get(), node);
+            self.overlay().nodes.insert(node.index.get(), node);
         }
         let mut repeated = Vec::new();
         let mut offset = data;
@@ -291,7 +296,7 @@ impl State {
                 len: slot.len,
                 crc: slot.crc,
             };
-            let old = self.active.locators.insert(slot.index, locator);
+            let old = self.overlay().locators.insert(slot.index, locator);
             repeated.extend(old.filter(|old| old.segment == segment && old.offset >= data));
             offset = offset.saturating_add(slot.len);
         }
@@ -300,7 +305,7 @@ impl State {
             self.record = head;
         }
         for range in entry.clears {
-            self.active.drop_blocks(range.clone());
+            self.overlay().drop_blocks(range.clone());
             self.facts.bitfield.unset_range(range);
         }
         self.apply_facts(
@@ -310,6 +315,11 @@ impl State {
             entry.user_data,
         );
         repeated
+    }
+
+    /// What is newer than the index, to be added to.
+    pub(crate) fn overlay(&mut self) -> &mut Overlay {
+        self.active.get_or_insert_default()
     }
 
     /// What an entry says of the log's name and group.
@@ -347,12 +357,12 @@ impl State {
         self.dirty.any |= !(kept.blocks.is_empty() && kept.nodes.is_empty());
         for (block, locator) in &kept.blocks {
             if !self.facts.bitfield.get(*block) {
-                self.active.locators.insert(*block, *locator);
+                self.overlay().locators.insert(*block, *locator);
                 self.facts.bitfield.set(*block);
             }
         }
         for node in &kept.nodes {
-            self.active.nodes.insert(node.index.get(), *node);
+            self.overlay().nodes.insert(node.index.get(), *node);
         }
     }
 

@@ -71,6 +71,10 @@ impl ApplyQueue {
                 effect => return Next::Other(ticket, effect),
             }
         }
+        if waiting.jobs.is_empty() {
+            // Room for a few is some KiB, and most logs are done.
+            waiting.jobs = VecDeque::new();
+        }
         Next::Proofs(taken.0, taken.1)
     }
 

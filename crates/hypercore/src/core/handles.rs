@@ -64,6 +64,10 @@ impl Core {
         let gate = Arc::new(Gate::default());
         let mut entries = self.handles.0.lock();
         entries.retain(|entry| entry.open().is_some());
+        if entries.is_empty() {
+            // One is the rule.
+            entries.reserve_exact(1);
+        }
         entries.push(Entry {
             gate: Arc::downgrade(&gate),
             presence,
@@ -141,6 +145,7 @@ impl Core {
         if gate.is_closed() {
             return Err(LaneError::Closed);
         }
-        futures_lite::future::or(self.exclusive.lock(), closed).await
+        let exclusive = self.exclusive.get_or_init(Arc::default);
+        futures_lite::future::or(exclusive.lock(), closed).await
     }
 }

@@ -28,7 +28,8 @@ impl Hints {
         }
     }
 
-    fn known(&self) -> Length {
+    /// The most that any peer was seen to have.
+    pub(crate) fn known(&self) -> Length {
         Length::new(self.known.load(Ordering::Acquire))
     }
 

@@ -92,7 +92,7 @@ pub(crate) struct Core {
     /// What peers sent and nobody has verified yet.
     pub(crate) apply: ApplyQueue,
     /// A later fork, on the way to where it parts from ours. Only for who holds the lane.
-    reorg: Mutex<Option<Reorg>>,
+    reorg: Mutex<Option<Box<Reorg>>>,
     /// The log was signed twice, and is frozen.
     conflict: OnceLock<Conflict>,
     /// Why nothing more can be stored, once that is so: what is not here does not come any more.
@@ -110,7 +110,7 @@ pub(crate) struct Core {
     /// Whether it is in an atom.
     pub(crate) enlisted: Enlisted,
     /// One exclusive session after the other.
-    exclusive: Arc<Lane>,
+    exclusive: OnceLock<Arc<Lane>>,
     /// Everybody has been told that the log is closed.
     ended: AtomicBool,
     /// Closed with the last handle, or when all are closed at once.
@@ -146,8 +146,7 @@ impl Core {
         if wanted || !self.handles.close_unless_held(&self.gate) {
             return;
         }
-        self.exclusive.close();
-        self.lane.close();
+        self.close_lanes();
         self.end();
     }
 
@@ -189,7 +188,13 @@ impl Core {
     fn shut_gates(&self) {
         self.gate.close();
         self.handles.close();
-        self.exclusive.close();
+        self.close_lanes();
+    }
+
+    fn close_lanes(&self) {
+        if let Some(exclusive) = self.exclusive.get() {
+            exclusive.close();
+        }
         self.lane.close();
     }
 

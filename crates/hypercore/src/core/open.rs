@@ -16,7 +16,6 @@ use super::apply::ApplyQueue;
 use super::conflict::Conflict;
 use super::handles::Handles;
 use super::hints::Hints;
-use super::lane::Lane;
 use super::restored::{PeerCheck, Unchecked};
 use super::{Core, Home};
 use crate::builder::IfMissing;
@@ -68,6 +67,8 @@ pub(crate) struct Opening {
     pub(crate) lost: Option<(Fork, Length)>,
     /// What peers are to be asked before the first append.
     pub(crate) peer_check: Option<PeerCheck>,
+    /// Who may sign the log, if it was created now.
+    pub(crate) created: Option<Verifier>,
 }
 
 /// A log that is named: its key, and who may sign if that is known.
@@ -91,6 +92,10 @@ impl Identity {
 
     /// What the store knows the log by; `None` where the store's default is meant.
     pub(crate) fn discovery_key(&self) -> Result<Option<DiscoveryKey>, OpenError> {
+        // A name takes one hash. Whether the keys in it are any good shows when it is opened.
+        if let (Some(manifest), None) = (&self.manifest, self.key) {
+            return Ok(Some(self.key_of(manifest).discovery_key()));
+        }
         let named = self.resolve()?;
         let named = named.map(|named| named.key.discovery_key());
         Ok(named.or(self.discovery_key))
@@ -216,7 +221,7 @@ impl Opening {
         self.store_user_data(&*log)?;
         let may_write = store.access() == Access::ReadWrite && conflict.is_none();
         let runtime = self.runtime;
-        let hints = log.hints()?;
+        let hints = Hints::new(log.hints()?);
         Ok(Arc::new(Core {
             key,
             discovery_key: key.discovery_key(),
@@ -231,10 +236,10 @@ impl Opening {
             owns_store,
             log,
             durability: self.durability,
-            lane: Arc::new(Lane::default()),
+            lane: Arc::default(),
             epoch: runtime.now(),
-            swarm: Mutex::new(Swarm::new(random_seed(&*runtime)?, &view, hints)),
-            hints: Hints::new(hints),
+            swarm: Mutex::new(Swarm::new(random_seed(&*runtime)?)),
+            hints,
             runtime,
             apply: ApplyQueue::default(),
             reorg: Mutex::default(),
@@ -247,7 +252,7 @@ impl Opening {
             handles: Handles::default(),
             lines: Lines::default(),
             enlisted: Enlisted::default(),
-            exclusive: Arc::default(),
+            exclusive: OnceLock::new(),
             ended: AtomicBool::new(false),
             gate: Gate::default(),
         }))
@@ -370,11 +375,12 @@ impl Opening {
 
     /// Makes the log, which is the store's default if there is no other.
     fn create_first(
-        &self,
+        &mut self,
         store: &dyn Store,
         named: Named,
     ) -> Result<(Arc<dyn CoreStore>, CoreKey), OpenError> {
         let key = named.key;
+        self.created.clone_from(&named.verifier);
         let log = self.create(store, named)?;
         if self.home.is_none() && store.default_core()?.is_none() {
             store.set_default_core(&key.discovery_key())?;
@@ -422,11 +428,14 @@ impl Opening {
 
     /// Who may sign: as stored, or as the builder was told, which is then stored.
     fn authority(
-        &self,
+        &mut self,
         log: &dyn CoreStore,
         auth: &Auth,
         store: &dyn Store,
     ) -> Result<Authority, OpenError> {
+        if let Some(verifier) = self.created.take() {
+            return Ok(verifier.into());
+        }
         if let Some(manifest) = &auth.manifest {
             return Ok(Verifier::new(auth.key, manifest.clone())?.into());
         }

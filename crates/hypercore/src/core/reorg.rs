@@ -50,7 +50,7 @@ impl Core {
             Ok(reorg) => match reorg.wanted() {
                 None => return self.adopt(guard, ticket, &view, reorg),
                 Some(wanted) => {
-                    *self.reorg.lock() = Some(reorg);
+                    *self.reorg.lock() = Some(Box::new(reorg));
                     Reply::Wanted(wanted)
                 }
             },
@@ -73,7 +73,7 @@ impl Core {
         } else {
             let mut reorg = self.examined(view).ok_or(NotFollowed::Stale)?;
             if let Err(error) = reorg.update(proof) {
-                *self.reorg.lock() = Some(reorg);
+                *self.reorg.lock() = Some(Box::new(reorg));
                 return Err(error.into());
             }
             reorg
@@ -86,7 +86,10 @@ impl Core {
     /// The fork that is examined, if the log is as it was when that began.
     fn examined(&self, view: &View) -> Option<Reorg> {
         let at = (view.head.fork(), view.head.length());
-        self.reorg.lock().take().filter(|reorg| reorg.base() == at)
+        let examined = self.reorg.lock().take();
+        examined
+            .filter(|reorg| reorg.base() == at)
+            .map(|reorg| *reorg)
     }
 
     /// The fork that is examined, as far as it is known.

@@ -45,7 +45,7 @@ impl Core {
             verifier.verify(&head)?;
             return Ok((guard, draft.seal_unsigned()));
         }
-        let pair = handle.defaults.key_pair.as_ref();
+        let pair = handle.defaults.key_pair.as_deref();
         let external = match how {
             Seal::Own => self.external.as_ref().filter(|_| pair.is_none()),
             Seal::By(signer) => Some(signer),

@@ -193,6 +193,7 @@ impl Shared {
             runtime: self.runtime.clone(),
             home: self.me.upgrade().map(|me| me as Arc<dyn Home>),
             alias: None,
+            created: None,
         }
     }
 

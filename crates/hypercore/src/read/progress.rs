@@ -89,7 +89,7 @@ impl Core {
             }
         };
         let peers = self.peers();
-        let (in_flight, sources) = self.read_machine(|machine| {
+        let sources = self.read_machine(|machine| {
             let mut asked = BTreeMap::<PeerId, u64>::new();
             let (mut in_flight, mut last) = (0, None);
             for (index, peer) in machine.under_way(range) {
@@ -112,6 +112,7 @@ impl Core {
             let sources = peers.into_iter().map(source).filter(gives).collect();
             (in_flight, sources)
         });
+        let (in_flight, sources) = sources.unwrap_or_default();
         Progress {
             wanted: count,
             verified,

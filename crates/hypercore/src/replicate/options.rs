@@ -77,6 +77,27 @@ impl Builder {
 
     /// Fewest and most requests under way to one peer, 16 to 512 by default. In between it adapts to how
     /// fast the peer answers.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use async_std::{os::unix::net::UnixStream, task};
+    /// # use hypercore::{Hypercore, Role, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await?;
+    /// log.append_batch(["a", "b", "c"]).await?;
+    /// let copy = Hypercore::builder(Storage::memory())
+    ///     .key(log.key())
+    ///     .inflight_range(1..=2)
+    ///     .open()
+    ///     .await?;
+    ///
+    /// let (left, right) = UnixStream::pair()?;
+    /// task::spawn(log.replicate(left, Role::Initiator));
+    /// task::spawn(copy.replicate(right, Role::Responder));
+    /// copy.download(..3).await?;
+    /// assert!((1..=2).contains(&copy.peer_states()[0].window));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn inflight_range(self, range: RangeInclusive<u32>) -> Self {
         self.replicating(|config| inflight_range(config, &range))
     }

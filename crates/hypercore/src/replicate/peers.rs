@@ -63,18 +63,19 @@ impl Hypercore {
     #[must_use]
     pub fn peer_states(&self) -> Vec<PeerState> {
         let peers = self.peers();
-        self.core.read_machine(|machine| {
+        let states = self.core.read_machine(|machine| {
             let state =
                 |peer: Peer| Some(PeerState::of(peer, &machine.peer_state(PeerId(peer.id))?));
             peers.into_iter().filter_map(state).collect()
-        })
+        });
+        states.unwrap_or_default()
     }
 
     /// How things stand with one peer, while it is connected.
     #[must_use]
     pub fn peer_state(&self, peer: &Peer) -> Option<PeerState> {
         let state = |machine: &hc_replicator::Replicator| machine.peer_state(PeerId(peer.id));
-        let state = self.core.read_machine(state)?;
+        let state = self.core.read_machine(state)??;
         Some(PeerState::of(*peer, &state))
     }
 
@@ -90,6 +91,7 @@ impl Hypercore {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.core.read_machine(|machine| *machine.stats())
+        let stats = self.core.read_machine(|machine| *machine.stats());
+        stats.unwrap_or_default()
     }
 }

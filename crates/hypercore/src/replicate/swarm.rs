@@ -1,5 +1,7 @@
 //! The machine of one log, and everybody it speaks to: the outboxes of its peers, and those who wait
 //! for its demands. Knows nothing of disks and streams.
+//!
+//! The machine is made when it is first needed: of many logs that are open most have no peer and no demand.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +16,6 @@ use hc_replicator::{
     Config, Demand, DemandId, Effect, Input, LocalView, ManifestState, Notice, Order, Outcome,
     Output, PeerId, Published, Replicator, Span, Ticket,
 };
-use hc_storage::Hints;
 
 use super::Peer;
 use super::extension::{ExtensionError, Extensions};
@@ -27,12 +28,14 @@ use crate::view::View;
 
 /// The machine and everybody it speaks to.
 pub(crate) struct Swarm {
-    machine: Replicator,
+    machine: Option<Box<Replicator>>,
+    /// Seed of the machine's random choices.
+    seed: u64,
     members: BTreeMap<PeerId, Member>,
     /// The connections that offer this log, peers or not, with its number in each.
     offers: Vec<(Weak<Outbox>, usize)>,
     waiters: BTreeMap<DemandId, Sender<Outcome>>,
-    extensions: Arc<Extensions>,
+    extensions: Option<Arc<Extensions>>,
     last_demand: u64,
     active: bool,
     /// How often that began.
@@ -70,14 +73,14 @@ pub(super) fn next_peer() -> PeerId {
 }
 
 impl Swarm {
-    pub(crate) fn new(seed: u64, view: &View, hints: Hints) -> Self {
-        let machine = Replicator::new(Config::new(seed), local_view(view));
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
-            machine: machine.with_remote_contiguous(hints.remote_contiguous_length),
+            machine: None,
+            seed,
             members: BTreeMap::new(),
             offers: Vec::new(),
             waiters: BTreeMap::new(),
-            extensions: Arc::default(),
+            extensions: None,
             last_demand: 0,
             active: false,
             activations: 0,
@@ -92,8 +95,8 @@ impl Swarm {
     }
 
     fn drain(&mut self, heard: bool, after: &mut Aftermath) {
-        loop {
-            match self.machine.poll_output() {
+        while let Some(output) = self.machine.as_mut().map(|machine| machine.poll_output()) {
+            match output {
                 Output::Send { peer, message } => self.post(peer, Task::Send(message), after),
                 Output::Hangup { peer, reason } => self.post(peer, Task::Hangup(reason), after),
                 Output::Run { ticket, effect, .. }
@@ -177,9 +180,7 @@ impl Swarm {
             } => {
                 let message = who(peer).map(|peer| (peer, name, message));
                 after.messages.extend(message);
-                after
-                    .extensions
-                    .get_or_insert_with(|| self.extensions.clone());
+                after.extensions.clone_from(&self.extensions);
             }
             Notice::Downloaded { .. } | Notice::Uploaded { .. } => {}
             notice => tracing::debug!(?notice, "replication"),
@@ -229,7 +230,39 @@ impl Core {
     ) {
         let heard = self.hub.heard();
         for input in inputs {
-            swarm.machine.handle(self.time(), input);
+            self.machine(swarm).handle(self.time(), input);
+            swarm.drain(heard, after);
+        }
+        if let Some(machine) = &mut swarm.machine {
+            machine.rest();
+        }
+    }
+
+    /// The machine. Where there is none yet it is made of the log as it is shown: nothing is shown while
+    /// somebody else has the swarm.
+    fn machine<'a>(&self, swarm: &'a mut Swarm) -> &'a mut Replicator {
+        let Swarm {
+            machine,
+            seed,
+            active,
+            searches,
+            ..
+        } = swarm;
+        machine.get_or_insert_with(|| {
+            let view = local_view(&self.view.load());
+            let machine = Replicator::new(Config::new(*seed), view);
+            let mut machine = machine.with_remote_contiguous(self.hints.known());
+            let (active, finding) = (*active, *searches > 0);
+            machine.handle(self.time(), Input::Activity { active });
+            machine.handle(self.time(), Input::FindingPeers { finding });
+            Box::new(machine)
+        })
+    }
+
+    /// Gives the machine an input that means nothing to one that is not there yet.
+    fn tell(&self, swarm: &mut Swarm, input: Input, heard: bool, after: &mut Aftermath) {
+        if let Some(machine) = &mut swarm.machine {
+            machine.handle(self.time(), input);
             swarm.drain(heard, after);
         }
     }
@@ -269,14 +302,16 @@ impl Core {
         show: impl FnOnce(),
         announce: impl FnOnce(),
     ) {
-        let view = local_view(view);
-        let published = Input::Published { change, view };
-        let inputs = std::iter::once(published).chain(answers);
         let mut after = Aftermath::default();
         {
             let mut swarm = self.swarm.lock();
             show();
-            self.handle(&mut swarm, inputs, &mut after);
+            if swarm.machine.is_some() {
+                let view = local_view(view);
+                let published = Input::Published { change, view };
+                let inputs = std::iter::once(published).chain(answers);
+                self.handle(&mut swarm, inputs, &mut after);
+            }
         }
         announce();
         self.finish(after);
@@ -301,30 +336,30 @@ impl Core {
         let mut after = Aftermath::default();
         {
             let mut swarm = self.swarm.lock();
-            let mut config = swarm.machine.config().clone();
+            let mut config = self.machine(&mut swarm).config().clone();
             change(&mut config);
-            let configured = Input::Configured { config };
-            swarm.machine.handle(self.time(), configured);
-            swarm.drain(self.hub.heard(), &mut after);
+            self.handle(&mut swarm, [Input::Configured { config }], &mut after);
         }
         self.finish(after);
     }
 
     /// Whether peers are given what is here.
     pub(crate) fn set_uploads(&self, uploads: bool) {
-        if self.read_machine(|machine| machine.config().uploads != uploads) {
+        let now = self.read_machine(|machine| machine.config().uploads);
+        if now.unwrap_or(true) != uploads {
             self.configure(|config| config.uploads = uploads);
         }
     }
 
-    /// Asks the machine how things stand.
-    pub(crate) fn read_machine<T>(&self, read: impl FnOnce(&Replicator) -> T) -> T {
-        read(&self.swarm.lock().machine)
+    /// Asks the machine how things stand; `None` where there was no need of one so far.
+    pub(crate) fn read_machine<T>(&self, read: impl FnOnce(&Replicator) -> T) -> Option<T> {
+        self.swarm.lock().machine.as_deref().map(read)
     }
 
     /// Who listens to extensions.
     pub(super) fn extensions(&self) -> Arc<Extensions> {
-        self.swarm.lock().extensions.clone()
+        let mut swarm = self.swarm.lock();
+        swarm.extensions.get_or_insert_default().clone()
     }
 
     /// Sends a message of an extension to a peer, unless that would only pile up.
@@ -337,7 +372,9 @@ impl Core {
         let id = PeerId(peer);
         {
             let swarm = self.swarm.lock();
-            let state = swarm.machine.peer_state(id).ok_or(ExtensionError::NoPeer)?;
+            let machine = swarm.machine.as_ref();
+            let state = machine.and_then(|machine| machine.peer_state(id));
+            let state = state.ok_or(ExtensionError::NoPeer)?;
             let member = swarm.members.get(&id).ok_or(ExtensionError::NoPeer)?;
             if !state.room || member.outbox.bytes() > OUTBOX_BYTES {
                 return Err(ExtensionError::Busy);
@@ -361,10 +398,7 @@ impl Core {
             }
             swarm.active = active;
             swarm.activations = swarm.activations.wrapping_add(u64::from(active));
-            swarm
-                .machine
-                .handle(self.time(), Input::Activity { active });
-            swarm.drain(false, &mut after);
+            self.tell(&mut swarm, Input::Activity { active }, false, &mut after);
             // Channels that were let go for want of interest are opened again.
             swarm.attend(&mut after);
         }
@@ -373,7 +407,8 @@ impl Core {
 
     /// A search for peers begins or ends.
     pub(crate) fn find_peers(&self, begins: bool) {
-        let finding = {
+        let mut after = Aftermath::default();
+        {
             let mut swarm = self.swarm.lock();
             let searches = &mut swarm.searches;
             *searches = if begins {
@@ -381,9 +416,16 @@ impl Core {
             } else {
                 searches.saturating_sub(1)
             };
-            *searches > 0
-        };
-        self.feed([Input::FindingPeers { finding }]);
+            let finding = *searches > 0;
+            let heard = self.hub.heard();
+            self.tell(
+                &mut swarm,
+                Input::FindingPeers { finding },
+                heard,
+                &mut after,
+            );
+        }
+        self.finish(after);
     }
 
     /// Fails everybody who waits for something.
@@ -440,7 +482,9 @@ impl Core {
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let swarm = self.swarm.lock();
         let member = |id| swarm.members.get(&id).map(|member| member.peer);
-        swarm.machine.peers().filter_map(member).collect()
+        let machine = swarm.machine.iter();
+        let peers = machine.flat_map(|machine| machine.peers());
+        peers.filter_map(member).collect()
     }
 
     /// Asks for all blocks, and for those that come, for as long as the log is open.
@@ -465,10 +509,7 @@ impl Core {
             if self.fault().is_none() && self.conflict().is_none() {
                 swarm.waiters.insert(id, sender);
             }
-            swarm
-                .machine
-                .handle(self.time(), Input::Demanded { id, what });
-            swarm.drain(self.hub.heard(), &mut after);
+            self.handle(&mut swarm, [Input::Demanded { id, what }], &mut after);
             id
         };
         self.finish(after);
