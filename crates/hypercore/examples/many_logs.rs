@@ -104,9 +104,26 @@ fn say(begun: Instant, memory: u64, dir: &Path) -> anyhow::Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     println!(
         "{}",
-        serde_json::json!({ "seconds": seconds, "memory": memory, "disk": size(dir)? })
+        serde_json::json!({
+            "seconds": seconds,
+            "cpu": cpu_seconds()?,
+            "memory": memory,
+            "disk": size(dir)?,
+        })
     );
     Ok(())
+}
+
+/// Seconds that all processors together have spent on the process.
+fn cpu_seconds() -> anyhow::Result<f64> {
+    /// Clock ticks a second in `/proc`, fixed by the kernel's interface.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // After the name, which may hold anything: state, ten numbers, then user and system time.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / TICKS)
 }
 
 /// Bytes of memory that the process has.

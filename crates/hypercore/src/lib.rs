@@ -231,8 +231,8 @@ pub use codec::Json;
 pub use codec::{Codec, DecodeError, EncodeError, Raw, Typed, TypedGet, TypedStream, Utf8};
 pub use corestore::{
     Audit, AuditError, Audited, CoreAuth, Corestore, CorestoreBuilder, GroupHandle, GroupUpdates,
-    ListedCore, OpenCore, Sharing, SharingPolicy, StoreEvent, StoreEvents, StoreFindingPeers,
-    Which,
+    ListedCore, OpenCore, Sharing, SharingPolicy, StaticError, StoreEvent, StoreEvents,
+    StoreFindingPeers, Which,
 };
 pub use derive::{NamePath, PrimaryKey};
 pub use error::{

@@ -1,4 +1,4 @@
-//! Verifying all logs of a store, one after the other.
+//! Verifying all logs of a store, one after the other, and dropping what does not hold.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use thiserror::Error;
 
 use super::registry::Found;
 use super::shared::Shared;
-use crate::core::Identity;
+use crate::audit::{LogAudit, LogAuditError};
+use crate::core::{Core, Identity};
 use crate::error::OpenError;
 use crate::hypercore::Hypercore;
-use crate::verify::{Verification, VerifyError};
 
-/// All logs of a store, each verified when it is asked for; see [`Corestore::audit`](crate::Corestore::audit).
+/// All logs of a store, each audited when it is asked for; see [`Corestore::audit`](crate::Corestore::audit).
 ///
 /// ```
 /// # futures_lite::future::block_on(async {
@@ -31,7 +31,15 @@ use crate::verify::{Verification, VerifyError};
 #[must_use = "nothing is verified unless it is asked for"]
 pub struct Audit {
     shared: Arc<Shared>,
+    drops: Drops,
     logs: std::vec::IntoIter<CoreEntry>,
+}
+
+/// What an audit takes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drops {
+    Nothing,
+    WhatIsBad,
 }
 
 /// What was found in one log.
@@ -40,56 +48,71 @@ pub struct Audited {
     /// Which log.
     pub log: CoreEntry,
     /// What was found, or why nothing was.
-    pub outcome: Result<Verification, AuditError>,
+    pub outcome: Result<LogAudit, AuditError>,
 }
 
-/// Why a log was not verified.
+/// Why a log was not audited.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditError {
     /// It did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// What is stored does not hold together.
+    /// Its head does not hold, or what does not hold was not dropped.
     #[error(transparent)]
-    Verify(#[from] VerifyError),
+    Audit(#[from] LogAuditError),
     /// The job that read the store did not end.
     #[error("reading was interrupted")]
     Interrupted,
 }
 
 impl Audit {
-    pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, StorageError> {
+    pub(super) fn new(shared: &Arc<Shared>, drops: Drops) -> Result<Self, StorageError> {
         Ok(Self {
+            drops,
             logs: shared.store.cores()?.into_iter(),
             shared: shared.clone(),
         })
     }
 
-    /// Verifies the next log; `None` after the last.
+    /// Audits the next log; `None` after the last.
     pub async fn next(&mut self) -> Option<Audited> {
         let log = self.logs.next()?;
-        let outcome = self.verify(&log).await;
+        let outcome = self.audit(&log).await;
         Some(Audited { log, outcome })
     }
 
-    async fn verify(&self, log: &CoreEntry) -> Result<Verification, AuditError> {
-        let identity = || Identity {
-            discovery_key: Some(log.discovery_key),
-            ..Identity::default()
-        };
-        let core = loop {
-            let opening = self.shared.opening(identity());
+    async fn audit(&self, log: &CoreEntry) -> Result<LogAudit, AuditError> {
+        loop {
+            // Its last handle, if nobody else has one: dropping it closes the log.
+            let handle = Hypercore::passive(self.open(log).await?);
+            let job = move || (handle.audit_dry_run(), handle);
+            let read = crate::rt::run(&*self.shared.runtime, job).await;
+            let (found, handle) = read.ok_or(AuditError::Interrupted)?;
+            let found = found?;
+            if found.is_ok() || self.drops == Drops::Nothing {
+                return Ok(found);
+            }
+            match handle.audit().await {
+                // Somebody else's last handle was, meanwhile.
+                Err(LogAuditError::Closed) if !self.shared.cores.is_closed() => {}
+                dropped => return Ok(dropped?),
+            }
+        }
+    }
+
+    async fn open(&self, log: &CoreEntry) -> Result<Arc<Core>, OpenError> {
+        loop {
+            let identity = Identity {
+                discovery_key: Some(log.discovery_key),
+                ..Identity::default()
+            };
+            let opening = self.shared.opening(identity);
             match self.shared.find(&log.discovery_key, opening)? {
-                Found::Open(core) | Found::Opened(core) => break core,
+                Found::Open(core) | Found::Opened(core) => return Ok(core),
                 Found::Closing(core) => core.lane.idle().await,
             }
-        };
-        // Its last handle, if nobody else has one: dropping it closes the log.
-        let handle = Hypercore::passive(core);
-        let runtime = self.shared.runtime.clone();
-        let verified = crate::rt::run(&*runtime, move || handle.verify(|_| {})).await;
-        Ok(verified.ok_or(AuditError::Interrupted)??)
+        }
     }
 }
 

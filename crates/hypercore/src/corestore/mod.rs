@@ -4,6 +4,7 @@
 
 mod audit;
 mod builder;
+mod fixed;
 mod group;
 mod open;
 mod registry;
@@ -19,8 +20,10 @@ use hc_merkle::{DiscoveryKey, KeyPair};
 use hc_protocol::Side;
 use hc_storage::{Access, CoreEntry, Durability, NamespaceId, StorageError, Usage};
 
+use self::audit::Drops;
 pub use self::audit::{Audit, AuditError, Audited};
 pub use self::builder::CorestoreBuilder;
+pub use self::fixed::StaticError;
 pub use self::group::{GroupHandle, GroupUpdates};
 pub use self::open::{OpenCore, Which};
 use self::session::Session;
@@ -330,16 +333,31 @@ impl Corestore {
         self.session.find_peers()
     }
 
-    /// Verifies all logs of the store, one after the other, without opening them to anybody.
+    /// Verifies all logs of the store, one after the other, without opening them to anybody, and drops
+    /// the blocks that do not hold, as [`Hypercore::audit`](crate::Hypercore::audit) does.
     ///
     /// # Errors
     /// [`StorageError`].
     pub fn audit(&self) -> Result<Audit, StorageError> {
-        Audit::new(&self.shared)
+        Audit::new(&self.shared, Drops::WhatIsBad)
+    }
+
+    /// As [`audit`](Self::audit), and changes nothing.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn audit_dry_run(&self) -> Result<Audit, StorageError> {
+        Audit::new(&self.shared, Drops::Nothing)
     }
 
     /// Brings everything to the device and holds still: until [`resume`](Self::resume), no log is opened
-    /// and connections read nothing. What is open stays open, and may be read and written.
+    /// and connections read nothing. What is open stays open, and may be read and written; what is
+    /// appended then is kept as at any other time.
+    ///
+    /// For a process that may be stopped any moment, as those of telephones are. The store stays this
+    /// process's own: its files stay open and its lock is held. (The reference gives the lock up, so that
+    /// another process may open the store meanwhile and sign the same lengths again: a fork. Who wants to
+    /// hand a store over [closes](Self::close) it.)
     ///
     /// # Errors
     /// [`StorageError`].

@@ -73,6 +73,9 @@ pub struct OpenCore {
     pull: Option<PullPolicy>,
     durability: Option<Durability>,
     group: Option<Topic>,
+    exclusive: bool,
+    /// Without the store's encryption.
+    plain: bool,
     contradiction: Option<&'static str>,
 }
 
@@ -101,6 +104,8 @@ impl OpenCore {
             pull: None,
             durability: None,
             group: None,
+            exclusive: false,
+            plain: false,
             contradiction: None,
         }
     }
@@ -184,6 +189,33 @@ impl OpenCore {
         self
     }
 
+    /// An exclusive session of the log: opened once no other exclusive session is open, as
+    /// [`SessionBuilder::exclusive`](crate::SessionBuilder::exclusive) has it.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// use hypercore::{Corestore, Storage};
+    ///
+    /// let store = Corestore::open(Storage::memory()).await?;
+    /// let first = store.get("posts").exclusive().await?;
+    /// first.append("a").await?;
+    /// first.close().await?;
+    /// let second = store.get("posts").exclusive().await?;
+    /// assert_eq!(second.length().get(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
+    }
+
+    /// Blocks are what is stored, whatever the store's encryption is.
+    pub(super) fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
     /// How long reads of the handle wait for what is not stored here.
     pub fn wait(mut self, wait: Wait) -> Self {
         self.defaults.wait = wait;
@@ -214,10 +246,10 @@ impl OpenCore {
             return Err(OpenError::Contradiction { option });
         }
         let (shared, session) = (self.store.shared.clone(), self.store.session.clone());
-        if self.cipher.is_none() {
+        if self.cipher.is_none() && !self.plain {
             self.cipher.clone_from(&shared.defaults.cipher);
         }
-        let handle = loop {
+        let mut handle = loop {
             shared.awake().await;
             if session.scope.is_closed() {
                 return Err(OpenError::Closed);
@@ -244,6 +276,10 @@ impl OpenCore {
         };
         if let Some(topic) = self.group {
             handle.join_group(topic).await?;
+        }
+        if self.exclusive {
+            let session = handle.session().exclusive().await;
+            handle = session.map_err(|_| OpenError::Closed)?;
         }
         if let Some(pull) = self.pull {
             handle.set_pull(pull);

@@ -13,7 +13,7 @@ fn block(index: u64) -> String {
 }
 
 /// Flips a bit of the only stored block with this text.
-fn damage(dir: &Path, text: &str) {
+pub(crate) fn damage(dir: &Path, text: &str) {
     let segment = dir.join("log").join("00000000.seg");
     let mut bytes = fs::read(&segment).unwrap();
     let at = bytes

@@ -1,7 +1,7 @@
 //! Sessions and namespaces: what closes with what, and that nothing is left of those that are closed.
 
 use async_std::task::{block_on, spawn};
-use hypercore::{CoreKey, Event, OpenError};
+use hypercore::{CoreKey, Corestore, Durability, Event, OpenError, Storage};
 
 use super::{first, in_memory};
 use crate::peers::soon;
@@ -152,5 +152,39 @@ fn nothing_is_opened_while_the_store_is_suspended() {
         let later = soon(opening).await.unwrap();
         assert!(later.is_writable());
         assert_eq!(first(&log).await, "goes on");
+    });
+}
+
+/// Nothing that was acknowledged waits for the end of the process, and nobody else gets the store.
+#[test]
+fn a_suspended_store_is_complete_on_disk_and_stays_locked() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |path: &std::path::Path| Corestore::open(Storage::disk(path));
+        let store = Corestore::builder(Storage::disk(dir.path()))
+            .durability(Durability::Buffered)
+            .open()
+            .await
+            .unwrap();
+        let log = store.get("log").await.unwrap();
+        log.append_batch(["a", "b"]).await.unwrap();
+        store.suspend().await.unwrap();
+        assert!(open(dir.path()).await.is_err(), "it has a writer");
+
+        // What a process that is never resumed leaves behind.
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::create_dir(copy.path().join("log")).unwrap();
+        for name in ["log/00000000.seg", "SECRETS"] {
+            std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let left = open(copy.path()).await.unwrap();
+        let again = left.get("log").await.unwrap();
+        assert_eq!((again.key(), again.length().get()), (log.key(), 2));
+
+        log.append("goes on").await.unwrap();
+        store.resume();
+        store.close().await.unwrap();
+        let store = open(dir.path()).await.unwrap();
+        assert_eq!(store.get("log").await.unwrap().length().get(), 3);
     });
 }

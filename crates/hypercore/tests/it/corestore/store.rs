@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::future::IntoFuture;
 
 use async_std::task::block_on;
+use futures_lite::future::poll_once;
 use hypercore::encryption::EncryptionKey;
 use hypercore::manifest::{ManifestVersion, Signer};
 use hypercore::{
     AppendError, CoreKey, Corestore, DiscoveryKey, Hypercore, IfMissing, KeyPair, Manifest,
-    OpenError, PrimaryKey, PublicKey, Storage, StorageError, StoreEvent, StoreOptions,
+    OpenError, PrimaryKey, PublicKey, StaticError, Storage, StorageError, StoreEvent, StoreOptions,
 };
 
 use super::in_memory;
+use crate::audit::damage;
+use crate::peers::soon;
 
 #[test]
 fn a_name_opened_twice_is_one_log() {
@@ -392,13 +395,141 @@ fn an_audit_verifies_every_log_and_opens_none_for_long() {
         let mut audit = store.audit().unwrap();
         let mut blocks = Vec::new();
         while let Some(audited) = audit.next().await {
-            let verification = audited.outcome.unwrap();
-            assert!(verification.is_ok());
-            blocks.push(verification.blocks);
+            let found = audited.outcome.unwrap();
+            assert!(found.is_ok());
+            blocks.push(found.blocks);
         }
         blocks.sort_unstable();
         assert_eq!(blocks, [20, 40, 80, 100]);
         assert_eq!(store.open_cores().len(), 2);
+    });
+}
+
+#[test]
+fn an_audit_drops_what_does_not_hold_unless_it_is_a_dry_run() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Corestore::open(Storage::disk(dir.path()));
+        let store = open().await.unwrap();
+        for name in ["whole", "harmed", "last"] {
+            let log = store.get(name).await.unwrap();
+            let text = |at: u32| format!("block {at} of the log {name} ").repeat(10);
+            log.append_batch((0..9).map(text)).await.unwrap();
+        }
+        let harmed = store.get("harmed").await.unwrap().key();
+        store.close().await.unwrap();
+        damage(dir.path(), &"block 4 of the log harmed ".repeat(10));
+
+        let store = open().await.unwrap();
+        for drops in [false, true, true] {
+            let was_bad = store.get(harmed).await.unwrap().has(4..5);
+            let mut audit = if drops {
+                store.audit().unwrap()
+            } else {
+                store.audit_dry_run().unwrap()
+            };
+            let mut logs = 0;
+            while let Some(audited) = audit.next().await {
+                let found = audited.outcome.unwrap();
+                let is_bad = audited.log.key == harmed && was_bad;
+                assert_eq!(found.bad.len(), usize::from(is_bad));
+                logs += 1;
+            }
+            assert_eq!(logs, 3);
+            let log = store.get(harmed).await.unwrap();
+            assert_eq!(log.has(4..5), !drops, "it can be fetched again");
+            drop(log);
+            assert!(store.open_cores().is_empty());
+        }
+        store.close().await.unwrap();
+        let beside = Corestore::open(Storage::read_only(dir.path()))
+            .await
+            .unwrap();
+        let mut audit = beside.audit_dry_run().unwrap();
+        while let Some(audited) = audit.next().await {
+            assert!(audited.outcome.unwrap().is_ok());
+        }
+    });
+}
+
+/// Its key is that which corestore 7.12.5 gives the static copy of a log with these blocks.
+#[test]
+fn a_static_log_is_what_a_log_held_and_has_the_key_of_the_reference() {
+    block_on(async {
+        let (store, other) = (in_memory().await, in_memory().await);
+        let log = store.get("a").await.unwrap();
+        let empty = store.make_static(&log).await.unwrap_err();
+        assert!(matches!(empty, StaticError::Empty), "{empty}");
+        log.append_batch(["a", "b", "c"]).await.unwrap();
+        let fixed = store.make_static(&log).await.unwrap();
+        assert_eq!(
+            hex::encode(fixed.key().as_bytes()),
+            "c42f1ac17b5532b27cd3b40ad44f983bf8061533daac009482a75145190d4092"
+        );
+        log.append("d").await.unwrap();
+        log.clear(0..4).await.unwrap();
+        assert_eq!((fixed.length().get(), fixed.is_writable()), (3, false));
+        for (index, block) in (0..).zip(["a", "b", "c"]) {
+            assert_eq!(fixed.get(index).local().await.unwrap(), block);
+        }
+        assert!(matches!(
+            fixed.append("d").await,
+            Err(AppendError::NotWritable)
+        ));
+
+        // The same blocks of somebody else are the same log, wherever they come from.
+        let theirs = other.get("b").await.unwrap();
+        theirs.append_batch(["a", "b", "c"]).await.unwrap();
+        let again = other.make_static(&theirs).await.unwrap();
+        assert_eq!(again.key(), fixed.key());
+        again.clear(0..3).await.unwrap();
+        let _connections = super::connect(&store, &other);
+        assert_eq!(soon(again.get(2)).await.unwrap(), "c");
+        let reader = in_memory().await;
+        let _connections = super::connect(&store, &reader);
+        let copy = reader.get(fixed.manifest().unwrap()).await.unwrap();
+        assert_eq!(super::first(&copy).await, "a");
+        assert_eq!(copy.length().get(), 3);
+    });
+}
+
+#[test]
+fn a_static_log_has_plain_blocks_whatever_the_store_s_encryption_is() {
+    block_on(async {
+        let encrypted = Corestore::builder(Storage::memory())
+            .encryption_key(EncryptionKey::from_bytes([7; 32]))
+            .open()
+            .await
+            .unwrap();
+        let secret = encrypted.get("secret").await.unwrap();
+        secret.append("a").await.unwrap();
+        let refused = encrypted.make_static(&secret).await.unwrap_err();
+        assert!(matches!(refused, StaticError::Encrypted), "{refused}");
+        let plain = in_memory().await.get("plain").await.unwrap();
+        plain.append("a").await.unwrap();
+        let fixed = encrypted.make_static(&plain).await.unwrap();
+        assert_eq!(fixed.get(0).await.unwrap(), "a");
+        assert!(!fixed.info().encrypted);
+    });
+}
+
+#[test]
+fn exclusive_handles_of_a_log_come_one_after_the_other() {
+    block_on(async {
+        let store = in_memory().await;
+        let first = store.get("log").exclusive().await.unwrap();
+        let mut second = Box::pin(async { store.get("log").exclusive().await });
+        assert!(poll_once(&mut second).await.is_none());
+        store.get("log").await.unwrap().append("a").await.unwrap();
+        assert!(poll_once(&mut second).await.is_none());
+        first.append("b").await.unwrap();
+        first.close().await.unwrap();
+        let second = soon(second).await.unwrap();
+        assert_eq!(second.append("c").await.unwrap().length.get(), 3);
+        let mut third = Box::pin(async { store.get("log").exclusive().await });
+        assert!(poll_once(&mut third).await.is_none());
+        store.close().await.unwrap();
+        assert!(matches!(soon(third).await, Err(OpenError::Closed)));
     });
 }
 

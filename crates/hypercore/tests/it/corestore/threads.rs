@@ -1,7 +1,7 @@
 //! Many tasks that open, write, read, replicate and close the same logs: no deadlock, and nothing left.
 
 use async_std::task::{block_on, spawn};
-use hypercore::{CoreKey, Corestore};
+use hypercore::{CoreKey, Corestore, StoreEvent, StoreEvents};
 
 use super::{connect, in_memory};
 use crate::peers::soon;
@@ -40,6 +40,20 @@ async fn work(from: Corestore, to: Corestore, keys: Vec<CoreKey>, seed: u64) {
     session.close().await.unwrap();
 }
 
+/// How many logs were opened, and how many closed, until the store was.
+async fn count(mut events: StoreEvents) -> (usize, usize) {
+    let (mut opened, mut closed) = (0, 0);
+    while let Some(event) = events.next().await {
+        match event {
+            StoreEvent::Opened(_) => opened += 1,
+            StoreEvent::Closed(_) => closed += 1,
+            StoreEvent::Close => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    (opened, closed)
+}
+
 #[test]
 fn many_tasks_with_the_same_logs_end_and_leave_none_open() {
     block_on(async {
@@ -49,6 +63,7 @@ fn many_tasks_with_the_same_logs_end_and_leave_none_open() {
             keys.push(from.get(format!("log-{at}")).await.unwrap().key());
         }
         let connections = [connect(&from, &to), connect(&to, &from)];
+        let heard = [&from, &to].map(|store| spawn(count(store.events())));
         let tasks: Vec<_> = (1..=TASKS)
             .map(|seed| spawn(work(from.clone(), to.clone(), keys.clone(), seed as u64)))
             .collect();
@@ -69,5 +84,10 @@ fn many_tasks_with_the_same_logs_end_and_leave_none_open() {
         assert_eq!((from.open_sessions(), to.open_sessions()), (1, 1));
         from.close().await.unwrap();
         to.close().await.unwrap();
+        for heard in heard {
+            let (opened, closed) = heard.await;
+            assert!(opened >= LOGS, "each log was opened");
+            assert_eq!(opened, closed);
+        }
     });
 }
