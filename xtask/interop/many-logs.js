@@ -30,7 +30,9 @@ function size (dir) {
 
 function say (begun, memory, dir) {
   const seconds = Number(process.hrtime.bigint() - begun) / 1e9
-  console.log(JSON.stringify({ seconds, memory, disk: size(dir) }))
+  const { user, system } = process.cpuUsage()
+  const cpu = (user + system) / 1e6
+  console.log(JSON.stringify({ seconds, cpu, memory, disk: size(dir) }))
 }
 
 const phases = {

@@ -85,6 +85,9 @@ enum Chore {
         /// How many for the reference, and for this project beside it.
         #[arg(long, default_value_t = 1_000)]
         reference: u64,
+        /// One of the two alone.
+        #[arg(long)]
+        only: Option<many_logs::Who>,
     },
     /// Runs the simulated worlds of a range of seeds, in release mode: see crates/hypercore/tests/sim.
     Simulate {
@@ -122,7 +125,11 @@ fn main() -> ExitCode {
         Chore::Fuzz { seconds, target } => fuzz::targets_for(seconds, target.as_deref()),
         Chore::Soak { rounds, seed } => soak::soak(rounds, seed),
         Chore::MainJob { mebibytes } => main_job::measure(mebibytes),
-        Chore::ManyLogs { logs, reference } => many_logs::measure(logs, reference),
+        Chore::ManyLogs {
+            logs,
+            reference,
+            only,
+        } => many_logs::measure(logs, reference, only),
         Chore::Simulate { from, seeds } => ci::simulate(from, seeds),
         Chore::Growth { powers } => growth::measure(powers),
         Chore::Hostile { blocks } => hostile::measure(blocks),

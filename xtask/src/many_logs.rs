@@ -15,15 +15,17 @@ use crate::run::{cargo, root, run, target};
 
 const PHASES: [&str; 3] = ["create", "open", "replicate"];
 
+/// Whose logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Who {
+    Ours,
+    Theirs,
+}
+
 /// Runs all phases with so many logs, and the reference with so many, and prints the table.
-pub(crate) fn measure(logs: u64, reference: u64) -> anyhow::Result<()> {
-    let modules = match std::env::var_os("HYPERCORE_INTEROP") {
-        Some(folder) => folder.into(),
-        None => {
-            interop::install()?;
-            interop::folder()
-        }
-    };
+pub(crate) fn measure(logs: u64, reference: u64, only: Option<Who>) -> anyhow::Result<()> {
+    let dir = target().join("many-logs");
+    let _ = fs::remove_dir_all(&dir);
     let build = [
         "build",
         "--release",
@@ -32,26 +34,43 @@ pub(crate) fn measure(logs: u64, reference: u64) -> anyhow::Result<()> {
         "--example",
         "many_logs",
     ];
-    run(&mut cargo(&build))?;
-    let dir = target().join("many-logs");
-    let _ = fs::remove_dir_all(&dir);
-    println!(
-        "\n| who | logs | phase | seconds | logs/s | µs a log | memory, KiB a log | disk, KiB a log |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for count in [reference, logs] {
+    if only != Some(Who::Theirs) {
+        run(&mut cargo(&build))?;
+    }
+    println!("\n| who | logs | phase | seconds | CPU s | memory, KiB a log | disk, KiB a log |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    if only != Some(Who::Theirs) {
+        ours(&dir, logs, reference)?;
+    }
+    if only != Some(Who::Ours) {
+        theirs(&dir, reference)?;
+    }
+    fs::remove_dir_all(&dir)?;
+    Ok(())
+}
+
+fn ours(dir: &Path, logs: u64, reference: u64) -> anyhow::Result<()> {
+    let mut counts = vec![reference, logs];
+    counts.dedup();
+    for count in counts {
         let dir = dir.join(format!("ours-{count}"));
         for phase in PHASES {
             let program = target().join("release/examples/many_logs");
-            row(
-                "this project",
-                phase,
-                count,
-                &dir,
-                &mut Command::new(program),
-            )?;
+            let mut command = Command::new(program);
+            row("this project", phase, count, &dir, &mut command)?;
         }
     }
+    Ok(())
+}
+
+fn theirs(dir: &Path, reference: u64) -> anyhow::Result<()> {
+    let modules = match std::env::var_os("HYPERCORE_INTEROP") {
+        Some(folder) => folder.into(),
+        None => {
+            interop::install()?;
+            interop::folder()
+        }
+    };
     for phase in PHASES {
         let mut node = Command::new("node");
         node.arg(root().join("xtask/interop/many-logs.js"))
@@ -64,7 +83,6 @@ pub(crate) fn measure(logs: u64, reference: u64) -> anyhow::Result<()> {
             &mut node,
         )?;
     }
-    fs::remove_dir_all(&dir)?;
     Ok(())
 }
 
@@ -87,11 +105,10 @@ fn row(
     let number = |name: &str| line[name].as_f64().with_context(|| name.to_owned());
     #[allow(clippy::cast_precision_loss)] // a number of logs
     let logs = count as f64;
-    let seconds = number("seconds")?;
     println!(
-        "| {who} | {count} | {phase} | {seconds:.2} | {:.0} | {:.0} | {:.1} | {:.1} |",
-        logs / seconds,
-        seconds / logs * 1e6,
+        "| {who} | {count} | {phase} | {:.2} | {:.2} | {:.1} | {:.1} |",
+        number("seconds")?,
+        number("cpu")?,
         number("memory")? / logs / 1024.0,
         number("disk")? / logs / 1024.0,
     );
