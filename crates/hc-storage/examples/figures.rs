@@ -42,13 +42,23 @@ const BATCHES: [(usize, usize, f64, f64); 4] = [
 ];
 
 fn main() -> Fallible<()> {
-    let longest = std::env::args()
-        .nth(1)
-        .map_or(Ok(1_000_000), |text| text.parse())?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // what is opened is opened by a process that has done nothing before
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["open", path, block] => return open(path.as_ref(), StoreOptions::default(), block),
+        ["read", path, block] => {
+            return open(path.as_ref(), StoreOptions::default().read_only(), block);
+        }
+        ["open-all", path] => return open_all(path.as_ref()),
+        _ => {}
+    }
+    let longest = arguments.first();
+    let longest = longest.map_or(Ok(1_000_000), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
     appends(directory.path())?;
     stalls(&directory.path().join("stalls"))?;
     let mut lengths = vec![100_000, 1_000_000, longest];
+    lengths.sort_unstable();
     lengths.dedup();
     opening(directory.path(), &lengths)?;
     churn(&directory.path().join("churn"))?;
@@ -215,8 +225,8 @@ fn opening(path: &Path, lengths: &[u64]) -> Fallible<()> {
     println!(
         "Opening a store and a log of blocks of 16 bytes in it, and reading one from its middle.\n"
     );
-    println!("| blocks | clean exit | 10,000 blocks later, unclean exit | to read | memory |");
-    println!("| --- | --- | --- | --- | --- |");
+    println!("| blocks | clean exit | 10,000 blocks later, unclean exit | to read |");
+    println!("| --- | --- | --- | --- |");
     for &blocks in lengths {
         let path = path.join(format!("long-{blocks}"));
         let (store, core) = create(&path)?;
@@ -227,10 +237,9 @@ fn opening(path: &Path, lengths: &[u64]) -> Fallible<()> {
         drop(core);
         store.close()?;
         drop(store);
-        let before = resident()?;
-        let (clean, grown) = open(&path, StoreOptions::default(), blocks / 2)?;
-        let grown = grown.saturating_sub(before) >> 10;
-        let (reading, _) = open(&path, StoreOptions::default().read_only(), blocks / 2)?;
+        let middle = (blocks / 2).to_string();
+        let clean = in_new_process(&["open", text(&path)?, &middle])?;
+        let reading = in_new_process(&["read", text(&path)?, &middle])?;
         let copy = path.with_extension("unclean");
         {
             let quiet = StoreOptions::default().background(false);
@@ -249,8 +258,8 @@ fn opening(path: &Path, lengths: &[u64]) -> Fallible<()> {
             drop(core);
             store.close()?;
         }
-        let (unclean, _) = open(&copy, StoreOptions::default(), blocks / 2)?;
-        println!("| {blocks} | {clean:.1?} | {unclean:.1?} | {reading:.1?} | {grown} KiB |");
+        let unclean = in_new_process(&["open", text(&copy)?, &middle])?;
+        println!("| {blocks} | {clean} | {unclean} | {reading} |");
         fs::remove_dir_all(&copy)?;
         fs::remove_dir_all(&path)?;
     }
@@ -258,17 +267,32 @@ fn opening(path: &Path, lengths: &[u64]) -> Fallible<()> {
     Ok(())
 }
 
-/// How long it takes, and bytes of memory of this process then.
-fn open(path: &Path, options: StoreOptions, block: u64) -> Fallible<(Duration, u64)> {
-    let begun = Instant::now();
+fn text(path: &Path) -> Fallible<&str> {
+    Ok(path.to_str().ok_or("a path that is no text")?)
+}
+
+/// Runs this program again; returns what it prints.
+fn in_new_process(arguments: &[&str]) -> Fallible<String> {
+    let program = std::env::current_exe()?;
+    let output = Command::new(program).args(arguments).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8(output.stderr)?.into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+/// Prints how long it takes until a block was read, and the memory that it takes.
+fn open(path: &Path, options: StoreOptions, block: &str) -> Fallible<()> {
+    let (before, begun) = (resident()?, Instant::now());
     let store = options.open(path)?;
     let core = store.open_core(&NAME)?.ok_or("gone")?;
-    core.block(BlockIndex::new(block))?.ok_or("no block")?;
+    let block = BlockIndex::new(block.parse()?);
+    core.block(block)?.ok_or("no block")?;
     let took = begun.elapsed();
-    let memory = resident()?;
+    let grown = resident()?.saturating_sub(before) >> 10;
+    println!("{:.1} ms, {grown} KiB", took.as_secs_f64() * 1e3);
     drop(core);
-    store.close()?;
-    Ok((took, memory))
+    Ok(store.close()?)
 }
 
 /// Space, while as much as 800 MB goes through 128 MB as fast as it can.
@@ -347,39 +371,45 @@ impl Order {
     }
 }
 
+const LOGS: u32 = 10_000;
+
+fn nth(number: u32) -> DiscoveryKey {
+    let mut name = [0; 32];
+    name[..4].copy_from_slice(&number.to_le_bytes());
+    DiscoveryKey(name)
+}
+
 fn many(path: &Path) -> Fallible<()> {
-    const LOGS: u32 = 10_000;
-    let name = |number: u32| {
-        let mut name = [0; 32];
-        name[..4].copy_from_slice(&number.to_le_bytes());
-        DiscoveryKey(name)
-    };
     let store = DiskStore::open(path)?;
     for number in 0..LOGS {
-        append(
-            &*store.create_core(record(name(number)))?,
-            &[noise(100)],
-            Durability::Os,
-        )?;
+        let core = store.create_core(record(nth(number)))?;
+        append(&*core, &[noise(100)], Durability::Os)?;
     }
     store.close()?;
     drop(store);
-    let before = resident()?;
-    let begun = Instant::now();
-    let store = DiskStore::open(path)?;
-    let opened = begun.elapsed();
-    let idle = resident()?.saturating_sub(before) >> 10;
-    let all: Vec<_> = (0..LOGS)
-        .map(|number| store.open_core(&name(number)))
-        .collect::<Result<_, _>>()?;
-    let each = resident()?.saturating_sub(before) / u64::from(LOGS);
-    let files = fs::read_dir("/proc/self/fd")?.count();
-    drop(all);
+    println!("{LOGS} logs in one store.\n");
     println!(
-        "| logs | store opens in | memory, none of them open | all of them open, each | descriptors |"
+        "| store opens in | memory, none of them open | all of them open, each | descriptors |"
     );
-    println!("| --- | --- | --- | --- | --- |");
-    println!("| {LOGS} | {opened:.1?} | {idle} KiB | {each} bytes | {files} |");
+    println!("| --- | --- | --- | --- |");
+    println!("{}", in_new_process(&["open-all", text(path)?])?);
+    Ok(())
+}
+
+/// Prints what it takes to open a store of many logs, and all of them.
+fn open_all(path: &Path) -> Fallible<()> {
+    let (before, begun) = (resident()?, Instant::now());
+    let store = DiskStore::open(path)?;
+    let opened = begun.elapsed().as_secs_f64() * 1e3;
+    let idle = resident()?;
+    let all: Vec<_> = (0..LOGS)
+        .map(|number| store.open_core(&nth(number)))
+        .collect::<Result<_, _>>()?;
+    let each = resident()?.saturating_sub(idle) / u64::from(LOGS);
+    let files = fs::read_dir("/proc/self/fd")?.count();
+    let idle = idle.saturating_sub(before) >> 10;
+    println!("| {opened:.1} ms | {idle} KiB | {each} bytes | {files} |");
+    drop(all);
     Ok(store.close()?)
 }
 
