@@ -258,7 +258,7 @@ impl CoreHandle {
     pub(crate) fn check_roots(&self, roots: &[Node]) -> Result<(), StorageError> {
         self.see(|seen| {
             let length = seen.state.facts.head.length();
-            let mut lookups = Lookups::through(self.core.id, seen, &*self.engine.index);
+            let mut lookups = Lookups::through(self.core.id, seen, self.engine.sources());
             for root in roots {
                 let found = lookups.node(root.index);
                 let found = found.map_err(|error| self.engine.distrust(error))?;

@@ -15,16 +15,18 @@ use std::sync::atomic::Ordering;
 use hc_bitfield::{Bitfield, PageIndex, PageRef};
 use hc_merkle::{CoreKey, DiscoveryKey};
 
+use super::lookups::Sources;
 use super::names::{NamedId, group_key, group_value, name_key};
 use super::overlay::Overlay;
 use super::state::{Core, Dirty, Facts, Lineage};
 use super::{Engine, Space};
 use crate::error::{IndexError, IoFault, StorageError};
-use crate::index::page::{LocatorPage, NodePage};
+use crate::index::nodes::NodePage;
+use crate::index::page::LocatorPage;
 use crate::index::{self, Changes, Index, IndexExt, bad_entry};
 use crate::lock::{lock, write};
 use crate::log::mark::{self, Mark, Recorded};
-use crate::log::{Gap, Position};
+use crate::log::{Gap, PlacedNode, Position};
 use crate::record::Alias;
 use crate::record::cursor::put_bytes;
 use crate::record::entry::{CoreId, HeadRecord, Origin, encode_hints};
@@ -175,7 +177,7 @@ impl Engine {
                     changes.push((group_key(&member.topic, frozen.core.id), None));
                 }
             } else {
-                frozen.write(&*self.index, &mut changes)?;
+                frozen.write(self.sources(), &mut changes)?;
             }
         }
         for (name, named) in &cut.names {
@@ -210,6 +212,7 @@ impl Engine {
             Some(value),
         );
         self.index.apply(changes)?;
+        self.pages.forget();
         self.index.flush()
     }
 
@@ -271,8 +274,8 @@ impl Engine {
 }
 
 impl Frozen {
-    fn write(&self, index: &dyn Index, changes: &mut Changes) -> Result<(), IndexError> {
-        let id = self.core.id;
+    fn write(&self, sources: Sources<'_>, changes: &mut Changes) -> Result<(), IndexError> {
+        let (id, index) = (self.core.id, sources.index);
         let mut value = Vec::new();
         self.record.encode(&mut value);
         encode_hints(self.facts.hints, &mut value);
@@ -325,7 +328,7 @@ impl Frozen {
             put_long(index, changes, &user_key(id, name), value)?;
         }
         self.write_locators(index, changes)?;
-        self.write_nodes(index, changes)?;
+        self.write_nodes(sources, changes)?;
         self.write_bits(changes);
         Ok(())
     }
@@ -393,42 +396,47 @@ impl Frozen {
         Ok(())
     }
 
-    fn write_nodes(&self, index: &dyn Index, changes: &mut Changes) -> Result<(), IndexError> {
-        let id = self.core.id;
-        let mut pages: BTreeMap<u64, NodePage> = BTreeMap::new();
+    /// One page after the other: all of them at once take as much memory as what they are made of.
+    fn write_nodes(&self, sources: Sources<'_>, changes: &mut Changes) -> Result<(), IndexError> {
+        let (id, index) = (self.core.id, sources.index);
+        let key = |page| index::page_key(id, index::NODES, page);
+        let mut cut: BTreeMap<u64, NodePage> = BTreeMap::new();
         if let Some(floor) = self.overlay.floor {
-            let first = index::page_key(id, index::NODES, floor / index::page::BLOCKS);
             let last = index::keys_of(id, index::NODES).into_inner().1;
-            index.values(first..=last, &mut |key, value| {
+            let keys = key(floor / index::page::BLOCKS)..=last;
+            index.values(keys, &mut |key, value| {
                 let number = index::page_of(key)?;
-                let mut page = NodePage::decode(&value, number)?;
-                page.truncate(floor);
-                pages.insert(number, page);
+                cut.insert(number, NodePage::decode(&value, number)?);
                 Some(())
             })?;
+            for (number, page) in &mut cut {
+                page.truncate(*number, floor, |stretch| sources.nodes(stretch))?;
+            }
         }
-        for node in self.overlay.nodes.values() {
-            let number = NodePage::of(node.index);
-            let page = match pages.entry(number) {
-                std::collections::btree_map::Entry::Occupied(page) => page.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    let stored = match index.value(&index::page_key(id, index::NODES, number))? {
-                        Some(value) => {
-                            NodePage::decode(&value, number).ok_or_else(|| bad_entry(index))?
-                        }
-                        None => NodePage::default(),
-                    };
-                    place.insert(stored)
-                }
+        let of = |node: &&PlacedNode| NodePage::of(node.node.index);
+        let mut nodes: Vec<&PlacedNode> = self.overlay.nodes.values().collect();
+        nodes.sort_unstable_by_key(of);
+        for nodes in nodes.chunk_by(|a, b| of(a) == of(b)) {
+            let Some(number) = nodes.first().map(of) else {
+                continue;
             };
-            page.set(*node);
+            let mut page = match cut.remove(&number) {
+                Some(page) => page,
+                None => match index.value(&key(number))? {
+                    Some(value) => {
+                        NodePage::decode(&value, number).ok_or_else(|| bad_entry(index))?
+                    }
+                    None => NodePage::default(),
+                },
+            };
+            for node in nodes {
+                page.loosen(node.node.index, |stretch| sources.nodes(stretch))?;
+                page.set(**node);
+            }
+            put(changes, key(number), page.encode());
         }
-        for (number, page) in pages {
-            put(
-                changes,
-                index::page_key(id, index::NODES, number),
-                page.encode(),
-            );
+        for (number, page) in cut {
+            put(changes, key(number), page.encode());
         }
         Ok(())
     }

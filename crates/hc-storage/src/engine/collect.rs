@@ -23,18 +23,18 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::choose::{Piece, is_urgent, next_run, through, void_of, worthwhile};
-use super::gather::{Gathered, Output};
+use super::gather::{Gathered, Moves, Output, nodes_still_there, still_there};
 use super::lookups::Lookups;
 use super::state::Core;
 use crate::disk::fault;
 use crate::durability::Durability;
-use crate::error::{Action, IndexError, OpenError, StorageError};
+use crate::error::{Action, OpenError, StorageError};
 use crate::lock::{lock, read, write};
 use crate::log::frame::Draft;
 use crate::log::recover::{self, Extent};
 use crate::log::scan::{Next, Scanner};
 use crate::log::segment::{self, Collected, Header};
-use crate::log::{Locator, Lsn};
+use crate::log::{Locator, Lsn, PlacedNode};
 use crate::record::entry::{CoreId, Entry};
 
 /// Blocks of one log that are pointed elsewhere at once, or nodes that are looked up.
@@ -423,7 +423,7 @@ impl Engine {
         if state.deleted || !state.has(block) {
             return Ok(false);
         }
-        let found = Lookups::new(id, &state, &*self.index).locator(block);
+        let found = Lookups::new(id, &state, self.sources()).locator(block);
         Ok(found.map_err(|error| self.distrust(error))? == *at)
     }
 
@@ -433,7 +433,7 @@ impl Engine {
         number: u32,
         places: &Range<u32>,
         data: u64,
-        moves: &BTreeMap<CoreId, Vec<(u64, Locator)>>,
+        moves: &BTreeMap<CoreId, Moves>,
         go_on: &mut dyn FnMut() -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         lock(&self.registry).space_of(number).data = data;
@@ -441,8 +441,10 @@ impl Engine {
             let Some(core) = self.loaded(*id)? else {
                 continue;
             };
-            for moves in moves.chunks(STEP) {
-                self.repoint(&core, places, moves)?;
+            for at in (0..moves.blocks.len().max(moves.nodes.len())).step_by(STEP) {
+                let blocks = moves.blocks.iter().skip(at).take(STEP);
+                let nodes = moves.nodes.iter().skip(at).take(STEP);
+                self.repoint(&core, places, blocks, nodes)?;
                 if self.is_pressed(1) {
                     self.checkpoint()?;
                 }
@@ -453,42 +455,39 @@ impl Engine {
         Ok(())
     }
 
-    /// Points blocks elsewhere that are still where they were.
-    fn repoint(
+    /// Points blocks and nodes elsewhere that are still where they were.
+    fn repoint<'m>(
         &self,
         core: &Arc<Core>,
         places: &Range<u32>,
-        moves: &[(u64, Locator)],
+        blocks: impl Iterator<Item = &'m (u64, Locator)>,
+        nodes: impl Iterator<Item = &'m PlacedNode>,
     ) -> Result<(), StorageError> {
         let _writer = lock(&core.writer);
         let _open = read(&self.gate);
-        let moved = {
+        let (moved, nodes) = {
             let mut state = write(&core.state);
-            let moved = {
-                let mut lookups = Lookups::new(core.id, &state, &*self.index);
-                let bits = &state.facts.bitfield;
-                let moving = moves.iter().filter(|(block, _)| bits.get(*block));
-                moving
-                    .map(|(block, to)| Ok((*block, lookups.locator(*block)?, *to)))
-                    .filter(|moving| match moving {
-                        Ok((_, from, to)) => stands_for(from, to, places),
-                        Err(_) => true,
-                    })
-                    .collect::<Result<Vec<_>, IndexError>>()
-            };
+            let mut lookups = Lookups::new(core.id, &state, self.sources());
+            let bits = &state.facts.bitfield;
+            let moved = still_there(&mut lookups, places, bits, blocks);
             let moved = moved.map_err(|error| self.distrust(error))?;
-            if state.deleted || moved.is_empty() {
+            let nodes = nodes_still_there(&mut lookups, places, nodes);
+            let nodes = nodes.map_err(|error| self.distrust(error))?;
+            if state.deleted || (moved.is_empty() && nodes.is_empty()) {
                 return Ok(());
             }
             state.dirty.any = true;
             for (block, _, to) in &moved {
                 state.overlay().locators.insert(*block, *to);
             }
-            moved
+            for node in &nodes {
+                state.overlay().nodes.insert(node.node.index.get(), *node);
+            }
+            (moved, nodes.len())
         };
         self.pressure
             .entries
-            .fetch_add(moved.len(), Ordering::Relaxed);
+            .fetch_add(moved.len() + nodes, Ordering::Relaxed);
         let mut registry = lock(&self.registry);
         for (_, from, to) in &moved {
             let len = u64::from(from.len);
@@ -513,13 +512,15 @@ impl Engine {
             settled = false;
             let mut scanner = Scanner::of_segment(&self.disk, self.id, number, false)?;
             let mut data = 0u64;
-            let mut moves: BTreeMap<CoreId, Vec<(u64, Locator)>> = BTreeMap::new();
+            let mut moves: BTreeMap<CoreId, Moves> = BTreeMap::new();
             loop {
                 match scanner.next(Lsn::default()) {
                     Ok(Next::Frame(frame)) => {
-                        for (entry, located) in frame.located() {
-                            data += entry.data_len();
-                            moves.entry(entry.core).or_default().extend(located);
+                        for located in frame.located() {
+                            data += located.entry.data_len();
+                            let moves = moves.entry(located.entry.core).or_default();
+                            moves.blocks.extend(located.blocks);
+                            moves.nodes.extend(located.nodes);
                         }
                     }
                     // damage was noted when it was read; blocks that it had are missed when they are
@@ -564,11 +565,4 @@ impl Engine {
             snapshots.any(|pinned| pinned.reads(number))
         })
     }
-}
-
-/// Whether a block that was at one place is the one that is at the other now.
-fn stands_for(from: &Locator, to: &Locator, places: &Range<u32>) -> bool {
-    from.segment != to.segment
-        && places.contains(&segment::place(from.segment))
-        && (from.len, from.crc) == (to.len, to.crc)
 }

@@ -21,7 +21,7 @@ use crate::log::Locator;
 use crate::log::committer::{Placed, Syncing};
 use crate::log::frame::Draft;
 use crate::record::Topic;
-use crate::record::entry::{BlockSlot, CoreId, Entry, HeadRecord};
+use crate::record::entry::{BlockSlot, CoreId, Entry, HeadRecord, NodesAt};
 
 /// What is written about one log: an entry, its blocks, the head after it, and what else it does.
 #[derive(Debug)]
@@ -211,7 +211,7 @@ impl Engine {
     ) -> Result<Placed, StorageError> {
         let _open = read(&self.gate);
         let mut body = Draft::body_buffer(commits.iter().map(Commit::front_len).sum());
-        Entry::encode_all(commits.iter().map(|commit| &commit.entry), &mut body);
+        let nodes = Entry::encode_all(commits.iter().map(|commit| &commit.entry), &mut body);
         let blocks = commits.iter().flat_map(|commit| &commit.blocks);
         let draft = Draft::new(body, blocks).ok_or(BatchError::TooManyOperations)?;
         let len = draft.frame_len();
@@ -220,9 +220,10 @@ impl Engine {
             self.log.flush()?;
         }
         let mut at = placed;
-        for commit in commits {
+        for (commit, nodes) in commits.into_iter().zip(nodes) {
             let data = commit.entry.data_len();
-            self.apply(commit, &at);
+            let nodes = nodes.and_then(|nodes| placed.start.checked_add(nodes));
+            self.apply(commit, &at, nodes);
             at.data = at
                 .data
                 .saturating_add(u32::try_from(data).unwrap_or(u32::MAX));
@@ -251,7 +252,7 @@ impl Engine {
         }
         let mut removed = Removed::default();
         if !ranges.is_empty() {
-            let mut lookups = Lookups::new(core.id, &state, &*self.index);
+            let mut lookups = Lookups::new(core.id, &state, self.sources());
             removed.blocks = lookups.stored(&ranges)?;
             let wanted = state.is_pinned() || !branches.is_empty();
             if let Some(length) = entry.truncate.filter(|_| wanted) {
@@ -266,7 +267,7 @@ impl Engine {
         let mut along = Kept::default();
         if let Some((origin, lineage)) = entry.branch.as_ref().zip(state.lineage.as_ref()) {
             let below = read(&lineage.parent.state);
-            let mut lookups = Lookups::new(lineage.parent.id, &below, &*self.index);
+            let mut lookups = Lookups::new(lineage.parent.id, &below, self.sources());
             let kept = entry.truncate.unwrap_or(u64::MAX).min(lineage.length);
             along.blocks = lookups.stored(std::slice::from_ref(&(origin.length..kept)))?;
             along.nodes = lookups.nodes_past(origin.length)?;
@@ -280,8 +281,8 @@ impl Engine {
         })
     }
 
-    /// Makes an entry that is in the log visible.
-    pub(crate) fn apply(&self, commit: Commit, placed: &Placed) {
+    /// Makes an entry visible that is in the log, its nodes at `nodes`.
+    pub(crate) fn apply(&self, commit: Commit, placed: &Placed, nodes: NodesAt) {
         let Commit {
             core,
             entry,
@@ -317,7 +318,7 @@ impl Engine {
             state.keep(&effects.along);
             let left = state.lineage.clone();
             let parent = effects.parent.as_ref();
-            let repeated = state.apply(entry, parent, placed);
+            let repeated = state.apply(entry, parent, placed, nodes);
             if let Some(head) = head {
                 state.facts.head = head;
             }

@@ -71,11 +71,11 @@ impl CoreHandle {
     }
 
     pub(crate) fn lookups<'a>(&'a self, state: &'a State) -> Lookups<'a> {
-        Lookups::new(self.core.id, state, &*self.engine.index)
+        Lookups::new(self.core.id, state, self.engine.sources())
     }
 
     pub(crate) fn lookups_through<'a>(&'a self, seen: &Seen<'a>) -> Lookups<'a> {
-        Lookups::through(self.core.id, seen, &*self.engine.index)
+        Lookups::through(self.core.id, seen, self.engine.sources())
     }
 
     pub(crate) fn auth_of(&self, facts: &Facts) -> Auth {

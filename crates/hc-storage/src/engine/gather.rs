@@ -2,10 +2,11 @@
 //! segments are worth it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hc_bitfield::RangeSet;
+use hc_bitfield::{Bitfield, RangeSet};
 use hc_merkle::manifest::Manifest;
 use hc_merkle::{Node, NodeIndex};
 
@@ -14,13 +15,13 @@ use super::lookups::Lookups;
 use super::state::{Core, State};
 use crate::batch::BatchError;
 use crate::disk::{DiskFile, fault};
-use crate::error::{Action, DamageKind, StorageError};
+use crate::error::{Action, DamageKind, IndexError, StorageError};
 use crate::lock::read;
 use crate::log::frame::Draft;
 use crate::log::recover;
-use crate::log::scan::Frame;
+use crate::log::scan::{Frame, Located};
 use crate::log::segment::{self, Header};
-use crate::log::{Locator, Lsn};
+use crate::log::{Locator, Lsn, PlacedNode, place_nodes};
 use crate::record::entry::{BlockSlot, CoreId, Entry, HeadRecord, Identity};
 use crate::record::{Alias, EncryptionScheme, Hints, Topic};
 
@@ -75,11 +76,11 @@ impl Default for Gathered {
 
 impl Gathered {
     pub(crate) fn absorb(&mut self, frame: Frame) {
-        for (entry, located) in frame.located() {
+        for Located { entry, blocks, .. } in frame.located() {
             self.default = entry.default.or(self.default);
             if entry.core != CoreId::STORE {
                 let of_core = self.cores.entry(entry.core).or_default();
-                of_core.absorb(entry, located);
+                of_core.absorb(entry, blocks);
             }
         }
     }
@@ -136,11 +137,11 @@ impl OfCore {
             self.clears = RangeSet::new();
         }
         let distrust = |error| engine.distrust(error);
-        let index = &*engine.index;
+        let sources = engine.sources();
         let all = std::mem::take(&mut self.nodes).into_values();
         for nodes in &chunks(all) {
             let state = read(&core.state);
-            let mut lookups = Lookups::new(core.id, &state, index);
+            let mut lookups = Lookups::new(core.id, &state, sources);
             for node in nodes {
                 if lookups.node(node.index).map_err(distrust)? == Some(*node) {
                     self.nodes.insert(node.index, *node);
@@ -150,7 +151,7 @@ impl OfCore {
         let all = std::mem::take(&mut self.blocks).into_iter();
         for blocks in &chunks(all) {
             let state = read(&core.state);
-            let mut lookups = Lookups::new(core.id, &state, index);
+            let mut lookups = Lookups::new(core.id, &state, sources);
             for (block, at) in blocks {
                 if state.facts.bitfield.get(*block)
                     && lookups.locator(*block).map_err(distrust)? == *at
@@ -208,10 +209,16 @@ pub(crate) struct Output {
     number: u32,
     at: u64,
     lsn: Lsn,
-    /// Where the blocks in it are.
-    pub(crate) moves: BTreeMap<CoreId, Vec<(u64, Locator)>>,
-    /// Bytes of them.
+    pub(crate) moves: BTreeMap<CoreId, Moves>,
+    /// Bytes of the blocks in it.
     pub(crate) data: u64,
+}
+
+/// Where the blocks and nodes of one log are in a segment.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    pub(crate) blocks: Vec<(u64, Locator)>,
+    pub(crate) nodes: Vec<PlacedNode>,
 }
 
 impl Output {
@@ -348,13 +355,20 @@ impl Output {
     ) -> Result<u64, StorageError> {
         let too_long = BatchError::TooManyOperations;
         let mut body = Draft::body_buffer(64 + entry.nodes.len() * 40 + entry.blocks.len() * 8);
-        Entry::encode_all(std::iter::once(entry), &mut body);
+        let nodes = Entry::encode_all(std::iter::once(entry), &mut body);
         let draft = Draft::new(body, blocks.iter()).ok_or_else(|| too_long.clone())?;
         let (len, mut offset) = (draft.frame_len(), self.at + draft.data_offset());
         let (parts, _) = draft.seal(self.lsn, Lsn::default(), engine.id);
         let parts: Vec<&[u8]> = parts.iter().map(AsRef::as_ref).collect();
         let written = self.file.write_at(&parts, self.at);
         written.map_err(fault(&*engine.disk, Action::Write, segment::NEW))?;
+        let start = u32::try_from(self.at).map_err(|_| too_long.clone())?;
+        let nodes = nodes.into_iter().flatten().next();
+        let nodes = nodes.and_then(|nodes| start.checked_add(nodes));
+        let moves = self.moves.entry(entry.core).or_default();
+        moves
+            .nodes
+            .extend(place_nodes(&entry.nodes, self.number, nodes));
         for slot in &entry.blocks {
             let at = Locator {
                 segment: self.number,
@@ -362,10 +376,7 @@ impl Output {
                 len: slot.len,
                 crc: slot.crc,
             };
-            self.moves
-                .entry(entry.core)
-                .or_default()
-                .push((slot.index, at));
+            moves.blocks.push((slot.index, at));
             offset += u64::from(slot.len);
             self.data += u64::from(slot.len);
         }
@@ -390,4 +401,50 @@ impl Output {
         synced.map_err(fault(disk, Action::Sync, segment::DIR))?;
         Ok(self)
     }
+}
+
+/// Those of some blocks that are at a place which another one stands for: from where they go, and whereto.
+pub(crate) fn still_there<'m>(
+    lookups: &mut Lookups<'_>,
+    places: &Range<u32>,
+    bits: &Bitfield,
+    blocks: impl Iterator<Item = &'m (u64, Locator)>,
+) -> Result<Vec<(u64, Locator, Locator)>, IndexError> {
+    let mut moved = Vec::new();
+    for (block, to) in blocks.filter(|(block, _)| bits.get(*block)) {
+        let from = lookups.locator(*block)?;
+        if stands_for(&from, to, places) {
+            moved.push((*block, from, *to));
+        }
+    }
+    Ok(moved)
+}
+
+/// The same of nodes: where they go.
+pub(crate) fn nodes_still_there<'m>(
+    lookups: &mut Lookups<'_>,
+    places: &Range<u32>,
+    nodes: impl Iterator<Item = &'m PlacedNode>,
+) -> Result<Vec<PlacedNode>, IndexError> {
+    let mut moved = Vec::new();
+    for to in nodes {
+        let Some(from) = lookups.own_node(to.node.index)? else {
+            continue;
+        };
+        if let (Some(at), Some(new)) = (from.place, to.place)
+            && at.segment != new.segment
+            && places.contains(&segment::place(at.segment))
+            && from.node == to.node
+        {
+            moved.push(*to);
+        }
+    }
+    Ok(moved)
+}
+
+/// Whether a block that was at one place is the one that is at the other now.
+fn stands_for(from: &Locator, to: &Locator, places: &Range<u32>) -> bool {
+    from.segment != to.segment
+        && places.contains(&segment::place(from.segment))
+        && (from.len, from.crc) == (to.len, to.crc)
 }

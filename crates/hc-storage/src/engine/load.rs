@@ -123,7 +123,7 @@ impl Engine {
                 .as_ref()
                 .map(|(lineage, below)| (lineage.parent.id, &**below, lineage.length));
             let seen = Seen { state, parent };
-            let mut lookups = Lookups::through(core.id, &seen, &*self.index);
+            let mut lookups = Lookups::through(core.id, &seen, self.sources());
             let count = state.record.length.get().count_ones();
             let mut roots = Vec::with_capacity(count as usize);
             for root in hc_merkle::flat::full_roots(state.record.length) {

@@ -9,12 +9,16 @@ use bytes::Bytes;
 use hc_bitfield::Bitfield;
 use hc_merkle::{Node, NodeIndex};
 
+use super::Engine;
 use super::overlay::Lookup;
+use super::pages::Pages;
 use super::state::State;
-use crate::error::IndexError;
-use crate::index::page::{LocatorPage, NodePage};
-use crate::index::{self, Index, IndexExt, bad_entry};
-use crate::log::Locator;
+use crate::error::{IndexError, IndexFault};
+use crate::index::nodes::{Found, NodePage, Stretch};
+use crate::index::page::LocatorPage;
+use crate::index::{self, Index, IndexExt, bad_entry, engine_fault};
+use crate::log::committer::Log;
+use crate::log::{Locator, NodePlace, PlacedNode};
 use crate::record::entry::CoreId;
 
 /// What is seen of a log at one moment.
@@ -52,39 +56,79 @@ pub(crate) fn merged(own: &Bitfield, parent: &Bitfield, length: u64) -> Bitfield
     bits
 }
 
-/// Looks into overlays and index; keeps the page it looked at last.
+/// The index, and the log that it points into.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) index: &'a dyn Index,
+    pages: &'a Pages,
+    log: &'a Log,
+}
+
+impl Engine {
+    pub(crate) fn sources(&self) -> Sources<'_> {
+        Sources {
+            index: &*self.index,
+            pages: &self.pages,
+            log: &self.log,
+        }
+    }
+}
+
+impl Sources<'_> {
+    fn page(&self, id: CoreId, kind: u8, page: u64) -> Result<Option<Bytes>, IndexError> {
+        let read = || self.index.value(&index::page_key(id, kind, page));
+        self.pages.get((id, kind, page), read)
+    }
+
+    /// Bytes of a stretch of the log, which may not be those that were written.
+    fn stretch(&self, stretch: &Stretch) -> Result<Bytes, IndexError> {
+        let NodePlace { segment, offset } = stretch.place;
+        let read = self.log.read(segment, offset, stretch.len.into());
+        read.map_err(|fault| engine_fault(&fault.path, IndexFault::Io(fault.source.kind())))
+    }
+
+    /// The nodes of a stretch.
+    pub(crate) fn nodes(&self, stretch: &Stretch) -> Result<Vec<PlacedNode>, IndexError> {
+        let nodes = stretch.nodes(&self.stretch(stretch)?);
+        nodes.ok_or_else(|| bad_entry(self.index))
+    }
+}
+
+/// Looks into overlays and index; keeps the page, and the stretch of the log, that it looked at last.
 pub(crate) struct Lookups<'a> {
     id: CoreId,
     state: &'a State,
-    index: &'a dyn Index,
+    sources: Sources<'a>,
     /// On a branch: those in the log that it left, below some length.
     parent: Option<(u64, Box<Self>)>,
     locators: Option<(u64, Option<Bytes>)>,
     nodes: Option<(u64, Option<Bytes>)>,
+    stretch: Option<(Stretch, Bytes)>,
 }
 
 impl<'a> Lookups<'a> {
     /// What a log has itself.
-    pub(crate) fn new(id: CoreId, state: &'a State, index: &'a dyn Index) -> Self {
+    pub(crate) fn new(id: CoreId, state: &'a State, sources: Sources<'a>) -> Self {
         Self {
             id,
             state,
-            index,
+            sources,
             parent: None,
             locators: None,
             nodes: None,
+            stretch: None,
         }
     }
 
     /// What is seen of a log: on a branch, with what is below.
-    pub(crate) fn through(id: CoreId, seen: &Seen<'a>, index: &'a dyn Index) -> Self {
+    pub(crate) fn through(id: CoreId, seen: &Seen<'a>, sources: Sources<'a>) -> Self {
         let parent = seen.parent.map(|(id, state, length)| {
-            let parent = Self::new(id, state, index);
+            let parent = Self::new(id, state, sources);
             (length, Box::new(parent))
         });
         Self {
             parent,
-            ..Self::new(id, seen.state, index)
+            ..Self::new(id, seen.state, sources)
         }
     }
 
@@ -107,7 +151,7 @@ impl<'a> Lookups<'a> {
         }
         let page = LocatorPage::of(block);
         let bytes = load(
-            self.index,
+            self.sources,
             &mut self.locators,
             self.id,
             index::LOCATORS,
@@ -116,20 +160,21 @@ impl<'a> Lookups<'a> {
         let found = bytes
             .and_then(|bytes| LocatorPage::find(bytes, block))
             .flatten();
-        found.ok_or_else(|| bad_entry(self.index))
+        found.ok_or_else(|| bad_entry(self.sources.index))
     }
 
     pub(crate) fn node(&mut self, node: NodeIndex) -> Result<Option<Node>, IndexError> {
-        let found = self.own_node(node)?;
-        match &mut self.parent {
-            Some((length, parent)) if found.is_none() && node.end().get() <= *length => {
-                parent.own_node(node)
+        let found = match (self.own_node(node)?, &mut self.parent) {
+            (None, Some((length, parent))) if node.end().get() <= *length => {
+                parent.own_node(node)?
             }
-            _ => Ok(found),
-        }
+            (found, _) => found,
+        };
+        Ok(found.map(|found| found.node))
     }
 
-    fn own_node(&mut self, node: NodeIndex) -> Result<Option<Node>, IndexError> {
+    /// A node that the log has itself, and where it is.
+    pub(crate) fn own_node(&mut self, node: NodeIndex) -> Result<Option<PlacedNode>, IndexError> {
         let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
         for layer in layers.into_iter().flatten() {
             match layer.node(node) {
@@ -138,11 +183,26 @@ impl<'a> Lookups<'a> {
                 Lookup::Below => {}
             }
         }
-        let page = NodePage::of(node);
-        match load(self.index, &mut self.nodes, self.id, index::NODES, page)? {
-            None => Ok(None),
-            Some(bytes) => NodePage::find(bytes, node).ok_or_else(|| bad_entry(self.index)),
-        }
+        let (page, from) = (NodePage::of(node), self.sources);
+        let Some(bytes) = load(from, &mut self.nodes, self.id, index::NODES, page)? else {
+            return Ok(None);
+        };
+        let bad = || bad_entry(from.index);
+        let (stretch, before) = match NodePage::find(bytes, node).ok_or_else(bad)? {
+            Found::Nowhere => return Ok(None),
+            Found::Here(node) => return Ok(Some(PlacedNode { node, place: None })),
+            Found::There(stretch, before) => (stretch, before),
+        };
+        let held = self.stretch.take().filter(|(held, _)| *held == stretch);
+        let (_, bytes) = match held {
+            Some(held) => self.stretch.insert(held),
+            None => {
+                let bytes = self.sources.stretch(&stretch)?;
+                self.stretch.insert((stretch, bytes))
+            }
+        };
+        let found = stretch.find(bytes, before, node);
+        found.map(Some).ok_or_else(bad)
     }
 
     /// Blocks that the log has itself in some ranges, each once.
@@ -174,9 +234,9 @@ impl<'a> Lookups<'a> {
         }
         let first = index::page_key(self.id, index::NODES, length / crate::index::page::BLOCKS);
         let last = index::keys_of(self.id, index::NODES).into_inner().1;
-        self.index.values(first..=last, &mut |key, value| {
-            let page = NodePage::decode(&value, index::page_of(key)?)?;
-            indexes.extend(page.nodes().map(|node| node.index));
+        self.sources.index.values(first..=last, &mut |key, value| {
+            let number = index::page_of(key)?;
+            indexes.extend(NodePage::decode(&value, number)?.indexes(number));
             Some(())
         })?;
         let past = indexes
@@ -184,22 +244,22 @@ impl<'a> Lookups<'a> {
             .filter(|index| index.end().get() > length);
         let mut nodes = Vec::new();
         for index in past {
-            nodes.extend(self.own_node(index)?);
+            nodes.extend(self.own_node(index)?.map(|found| found.node));
         }
         Ok(nodes)
     }
 }
 
-/// The page, from the index unless it is the one in `held`.
+/// The page, from where pages are unless it is the one in `held`.
 fn load<'p>(
-    from: &dyn Index,
+    from: Sources<'_>,
     held: &'p mut Option<(u64, Option<Bytes>)>,
     id: CoreId,
     kind: u8,
     page: u64,
 ) -> Result<Option<&'p Bytes>, IndexError> {
     if held.as_ref().is_none_or(|(number, _)| *number != page) {
-        *held = Some((page, from.value(&index::page_key(id, kind, page))?));
+        *held = Some((page, from.page(id, kind, page)?));
     }
     Ok(held.as_ref().and_then(|(_, bytes)| bytes.as_ref()))
 }

@@ -18,6 +18,7 @@ mod lookups;
 mod names;
 mod open;
 mod overlay;
+mod pages;
 mod repair;
 mod replay;
 mod secrets;
@@ -41,6 +42,7 @@ pub use self::store::DiskStore;
 use self::collect::{Collecting, Collector};
 use self::holes::Holes;
 use self::names::NamedId;
+use self::pages::Pages;
 use self::secrets::Secrets;
 use self::state::Core;
 use self::throttle::Throttle;
@@ -64,6 +66,7 @@ pub(crate) const REBUILD: &str = "REBUILD";
 pub(crate) struct Engine {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) index: Arc<dyn Index>,
+    pub(crate) pages: Pages,
     pub(crate) log: Arc<Log>,
     pub(crate) id: StoreId,
     pub(crate) access: Access,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::collect::Collector;
+use super::pages::Pages;
 use super::secrets::{self, Secrets};
 use super::store::DiskStore;
 use super::throttle::Throttle;
@@ -407,6 +408,7 @@ fn build(
     Ok(Arc::new(Engine {
         disk,
         index,
+        pages: Pages::default(),
         log: Arc::new(log),
         id: extent.store,
         access,

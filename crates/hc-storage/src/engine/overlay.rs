@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use hc_bitfield::RangeSet;
-use hc_merkle::{Node, NodeIndex};
+use hc_merkle::NodeIndex;
 
-use crate::log::Locator;
+use crate::log::{Locator, PlacedNode};
 
 /// Changes to locators and nodes that the index does not have yet.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     pub(crate) locators: HashMap<u64, Locator>,
-    pub(crate) nodes: HashMap<u64, Node>,
+    pub(crate) nodes: HashMap<u64, PlacedNode>,
     /// Blocks whose locators in the index are void.
     pub(crate) dropped: RangeSet,
     /// Nodes in the index that reach past this length are void.
@@ -25,7 +25,7 @@ pub(crate) struct Overlay {
 /// What one layer knows of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lookup {
-    Found(Node),
+    Found(PlacedNode),
     /// It was cut: the layers below do not count.
     Cut,
     /// The layers below know.

@@ -108,10 +108,11 @@ impl Engine {
         let mut placed = Placed {
             lsn: mark.lsn,
             segment: mark.segment,
+            start: mark.start,
             data: frame.data,
         };
         let len = u64::from(mark.end).saturating_sub(frame.data.into());
-        for mut entry in frame.entries {
+        for (mut entry, nodes) in frame.entries {
             // a log that is deleted further on, with the branch that went to it
             if let Some(origin) = &entry.branch
                 && self
@@ -127,7 +128,9 @@ impl Engine {
                     replayed.orphans.remove(&core.id);
                     replayed.touched.insert(core.id, Arc::downgrade(&core));
                     let effects = self.effects(&core, &entry).map_err(open_error)?;
-                    self.apply(Commit::bare(core, entry, effects), &placed);
+                    // who writes may collect the segment while this handle only reads
+                    let nodes = nodes.filter(|_| self.access == Access::ReadWrite);
+                    self.apply(Commit::bare(core, entry, effects), &placed, nodes);
                 }
                 None => self.note_orphan(&entry, &mark, replayed),
             }

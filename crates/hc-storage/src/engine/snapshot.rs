@@ -56,7 +56,7 @@ impl CoreSnapshot {
         self.live.read(|state| {
             let mut lookups = self.live.lookups(state);
             let node = |index: &NodeIndex| match self.pinned.node(*index) {
-                Lookup::Found(node) => Ok(Some(node)),
+                Lookup::Found(found) => Ok(Some(found.node)),
                 Lookup::Cut => Ok(None),
                 Lookup::Below => lookups
                     .node(*index)

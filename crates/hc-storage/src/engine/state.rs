@@ -15,9 +15,9 @@ use hc_merkle::{Fork, Head, Length, Node, NodeIndex};
 use super::overlay::{Lookup, Overlay};
 use crate::error::StorageError;
 use crate::lock::{lock, read};
-use crate::log::Locator;
 use crate::log::committer::Placed;
-use crate::record::entry::{CoreId, Entry, HeadRecord, Identity};
+use crate::log::{Locator, PlacedNode, place_nodes};
+use crate::record::entry::{CoreId, Entry, HeadRecord, Identity, NodesAt};
 use crate::record::{Alias, EncryptionScheme, Hints, Moment, Topic};
 
 /// A log. There is one of these for each log that is open or has changes that the index lacks.
@@ -252,13 +252,14 @@ impl State {
         self.snapshots.iter().any(held)
     }
 
-    /// Carries out an entry that was placed in the log; `parent` is the log that it makes this one a
-    /// branch of. Returns the locators of blocks that the entry itself has more than once.
+    /// Carries out an entry that was placed in the log, its nodes at `nodes`; `parent` is the log that it
+    /// makes this one a branch of. Returns the locators of blocks that the entry itself has more than once.
     pub(crate) fn apply(
         &mut self,
         mut entry: Entry,
         parent: Option<&Arc<Core>>,
         placed: &Placed,
+        nodes: NodesAt,
     ) -> Vec<Locator> {
         let (segment, data) = (placed.segment, placed.data);
         self.join(&mut entry, Moment(placed.lsn.0));
@@ -284,8 +285,8 @@ impl State {
         if let Some(length) = entry.inherit {
             self.leave_below(|_| true, length);
         }
-        for node in entry.nodes {
-            self.overlay().nodes.insert(node.index.get(), node);
+        for node in place_nodes(&entry.nodes, segment, nodes) {
+            self.overlay().nodes.insert(node.node.index.get(), node);
         }
         let mut repeated = Vec::new();
         let mut offset = data;
@@ -362,7 +363,11 @@ impl State {
             }
         }
         for node in &kept.nodes {
-            self.overlay().nodes.insert(node.index.get(), *node);
+            let kept = PlacedNode {
+                node: *node,
+                place: None,
+            };
+            self.overlay().nodes.insert(node.index.get(), kept);
         }
     }
 
@@ -492,7 +497,10 @@ impl Pinned {
         }
         let saved = lock(&self.saved);
         match saved.nodes.get(&index.get()) {
-            Some(node) => Lookup::Found(*node),
+            Some(node) => Lookup::Found(PlacedNode {
+                node: *node,
+                place: None,
+            }),
             None if end > saved.cut => Lookup::Cut,
             None => Lookup::Below,
         }

@@ -4,6 +4,7 @@
 //! Owns the seam and the keys. Knows nothing of what is in a page.
 
 pub(crate) mod memory;
+pub(crate) mod nodes;
 pub(crate) mod page;
 pub(crate) mod sled;
 pub(crate) mod spill;
@@ -19,7 +20,7 @@ use crate::error::{IndexError, IndexFault};
 use crate::record::entry::CoreId;
 
 /// Version of everything that is in the index. One of another version is made again from the log.
-pub(crate) const FORMAT_VERSION: u64 = 4;
+pub(crate) const FORMAT_VERSION: u64 = 5;
 
 /// Keys and what they get; `None` removes.
 pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;

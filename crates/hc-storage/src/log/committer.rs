@@ -71,6 +71,8 @@ struct Queued {
 pub(crate) struct Placed {
     pub(crate) lsn: Lsn,
     pub(crate) segment: u32,
+    /// Where it starts.
+    pub(crate) start: u32,
     /// Where its data starts.
     pub(crate) data: u32,
 }
@@ -160,6 +162,7 @@ impl Log {
         Ok(Placed {
             lsn: at.lsn,
             segment: at.segment,
+            start: at.offset,
             data,
         })
     }

@@ -12,6 +12,10 @@ pub(crate) mod recover;
 pub(crate) mod scan;
 pub(crate) mod segment;
 
+use hc_merkle::Node;
+
+use crate::record::entry::{NodesAt, node_len};
+
 /// A place in the log: where a frame starts, and how many frames were written before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Position {
@@ -44,6 +48,34 @@ pub(crate) struct Gap {
     pub(crate) next: Lsn,
 }
 
+/// Where a node is in the log, as the body of a frame has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NodePlace {
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+}
+
+/// A node, and where it is in the log where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlacedNode {
+    pub(crate) node: Node,
+    pub(crate) place: Option<NodePlace>,
+}
+
+/// Nodes that follow each other in a segment, each with where it is.
+pub(crate) fn place_nodes(
+    nodes: &[Node],
+    segment: u32,
+    first: NodesAt,
+) -> impl Iterator<Item = PlacedNode> {
+    let mut next = first;
+    nodes.iter().map(move |node| {
+        let place = next.map(|offset| NodePlace { segment, offset });
+        next = next.and_then(|offset| offset.checked_add(node_len(node)));
+        PlacedNode { node: *node, place }
+    })
+}
+
 /// Where the bytes of a block are, and their checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Locator {
@@ -54,34 +86,7 @@ pub(crate) struct Locator {
 }
 
 impl Locator {
-    /// Bytes that a locator takes.
-    pub(crate) const LEN: usize = 16;
-
     pub(crate) fn end(&self) -> u64 {
         u64::from(self.offset) + u64::from(self.len)
-    }
-
-    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
-        let mut out = [0; Self::LEN];
-        let fields = [self.segment, self.offset, self.len, self.crc];
-        for (place, field) in out.chunks_exact_mut(4).zip(fields) {
-            place.copy_from_slice(&field.to_le_bytes());
-        }
-        out
-    }
-
-    pub(crate) fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
-        let mut fields = bytes.chunks_exact(4).map(|field| {
-            field
-                .first_chunk()
-                .map_or(0, |field| u32::from_le_bytes(*field))
-        });
-        let mut next = || fields.next().unwrap_or(0);
-        Self {
-            segment: next(),
-            offset: next(),
-            len: next(),
-            crc: next(),
-        }
     }
 }

@@ -13,10 +13,10 @@ use super::frame::{self, Header};
 use super::mark::Mark;
 use super::recover::{Extent, damage, read_header};
 use super::segment::{self, Collected, StoreId};
-use super::{Gap, Locator, Lsn, Position};
+use super::{Gap, Locator, Lsn, PlacedNode, Position, place_nodes};
 use crate::disk::{Disk, fault};
 use crate::error::{Action, DamageKind, IoFault, OpenError};
-use crate::record::entry::{BlockSlot, Entry};
+use crate::record::entry::{BlockSlot, Entry, NodesAt};
 
 /// Bytes that are read at once.
 const WINDOW: usize = 256 << 10;
@@ -25,16 +25,25 @@ const WINDOW: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) mark: Mark,
-    pub(crate) entries: Vec<Entry>,
+    /// What it says, each with where its nodes are in the segment.
+    pub(crate) entries: Vec<(Entry, NodesAt)>,
     /// Where its data starts.
     pub(crate) data: u32,
 }
 
+/// What a frame says of one log, and where the blocks and nodes in it are.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub(crate) entry: Entry,
+    pub(crate) blocks: Vec<(u64, Locator)>,
+    pub(crate) nodes: Vec<PlacedNode>,
+}
+
 impl Frame {
-    /// Its entries, each with where its blocks are.
-    pub(crate) fn located(self) -> impl Iterator<Item = (Entry, Vec<(u64, Locator)>)> {
+    /// Its entries, each with where its blocks and nodes are.
+    pub(crate) fn located(self) -> impl Iterator<Item = Located> {
         let (segment, mut offset) = (self.mark.segment, self.data);
-        self.entries.into_iter().map(move |entry| {
+        self.entries.into_iter().map(move |(entry, nodes)| {
             let mut locate = |slot: &BlockSlot| {
                 let at = Locator {
                     segment,
@@ -45,8 +54,11 @@ impl Frame {
                 offset = offset.saturating_add(slot.len);
                 (slot.index, at)
             };
-            let located = entry.blocks.iter().map(&mut locate).collect();
-            (entry, located)
+            Located {
+                blocks: entry.blocks.iter().map(&mut locate).collect(),
+                nodes: place_nodes(&entry.nodes, segment, nodes).collect(),
+                entry,
+            }
         })
     }
 }
@@ -325,13 +337,17 @@ impl<'a> Scanner<'a> {
         }
         let data_at = body_at + u64::from(header.body_len);
         let meaningless = damage(self.disk, self.at.segment, start, DamageKind::FrameContent);
-        let entries = Entry::decode_all(&body).ok_or_else(|| meaningless.clone())?;
-        let data_len: u64 = entries.iter().map(Entry::data_len).sum();
+        let mut entries = Entry::decode_all(&body).ok_or_else(|| meaningless.clone())?;
+        let data_len: u64 = entries.iter().map(|(entry, _)| entry.data_len()).sum();
         if data_len != u64::from(header.data_len) {
             return Err(meaningless.into());
         }
         if verify_data && !self.data_is_whole(&entries, data_at)? {
             return Ok(None);
+        }
+        for (_, nodes) in &mut entries {
+            let at = |at: u32| u32::try_from(body_at).ok()?.checked_add(at);
+            *nodes = nodes.and_then(at);
         }
         Ok(Some(Frame {
             mark: Mark {
@@ -351,8 +367,12 @@ impl<'a> Scanner<'a> {
         Ok(bytes.first_chunk().and_then(Header::decode))
     }
 
-    fn data_is_whole(&mut self, entries: &[Entry], mut at: u64) -> Result<bool, IoFault> {
-        for slot in entries.iter().flat_map(|entry| &entry.blocks) {
+    fn data_is_whole(
+        &mut self,
+        entries: &[(Entry, NodesAt)],
+        mut at: u64,
+    ) -> Result<bool, IoFault> {
+        for slot in entries.iter().flat_map(|(entry, _)| &entry.blocks) {
             let (mut left, mut crc) = (slot.len as usize, 0);
             while left > 0 {
                 let bytes = self.bytes(at, left.min(WINDOW))?;

@@ -49,6 +49,12 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
+    /// Passes over an integer, whatever it is.
+    pub(crate) fn skip_uint(&mut self) -> Option<()> {
+        let last = self.0.iter().position(|byte| byte & 0x80 == 0)?;
+        self.raw(last + 1).map(drop)
+    }
+
     /// A count of entries that take at least `min_len` bytes each, refused where they cannot fit.
     pub(crate) fn count(&mut self, min_len: usize) -> Option<usize> {
         let count = usize::try_from(self.uint()?).ok()?;

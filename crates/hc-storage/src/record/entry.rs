@@ -68,6 +68,9 @@ pub(crate) struct Origin {
     pub(crate) length: u64,
 }
 
+/// Where the nodes of an entry begin, where they follow each other.
+pub(crate) type NodesAt = Option<u32>;
+
 /// A block in the data part of a frame, in the order of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockSlot {
@@ -127,17 +130,22 @@ impl Entry {
         }
     }
 
-    /// The body of a frame.
-    pub(crate) fn encode_all<'a>(entries: impl Iterator<Item = &'a Self>, out: &mut Vec<u8>) {
+    /// The body of a frame. Says where in `out` the first node of each entry is.
+    pub(crate) fn encode_all<'a>(
+        entries: impl Iterator<Item = &'a Self>,
+        out: &mut Vec<u8>,
+    ) -> Vec<NodesAt> {
+        let mut nodes = Vec::with_capacity(1);
         for (place, entry) in entries.enumerate() {
             if place > 0 {
                 out.push(ANOTHER);
             }
-            entry.encode(out);
+            nodes.push(entry.encode(out));
         }
+        nodes
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut Vec<u8>) -> NodesAt {
         varint::put(out, self.core.0);
         if let Some(identity) = &self.create {
             out.push(CREATE);
@@ -162,7 +170,7 @@ impl Entry {
             out.push(INHERIT);
             varint::put(out, length);
         }
-        self.encode_nodes(out);
+        let nodes = self.encode_nodes(out);
         self.encode_blocks(out);
         if let Some(head) = &self.head {
             out.push(HEAD);
@@ -174,19 +182,20 @@ impl Entry {
             varint::put(out, range.end);
         }
         self.encode_facts(out);
+        nodes
     }
 
-    fn encode_nodes(&self, out: &mut Vec<u8>) {
+    fn encode_nodes(&self, out: &mut Vec<u8>) -> NodesAt {
         if self.nodes.is_empty() {
-            return;
+            return None;
         }
         out.push(NODES);
         varint::put(out, self.nodes.len() as u64);
+        let first = u32::try_from(out.len()).ok();
         for node in &self.nodes {
-            varint::put(out, node.index.get());
-            varint::put(out, node.size.get());
-            out.extend_from_slice(node.hash.as_bytes());
+            put_node(out, node);
         }
+        first
     }
 
     /// One operation for each run of blocks that follow each other.
@@ -235,21 +244,23 @@ impl Entry {
         }
     }
 
-    /// The entries of a body, in order; `None` where the bytes have no meaning.
-    pub(crate) fn decode_all(body: &[u8]) -> Option<Vec<Self>> {
+    /// The entries of a body, in order, and where in it the nodes of each are; `None` where the bytes
+    /// have no meaning.
+    pub(crate) fn decode_all(body: &[u8]) -> Option<Vec<(Self, NodesAt)>> {
         let mut cursor = Cursor::new(body);
         let mut entries = Vec::new();
-        let mut entry = Self::new(CoreId(cursor.uint()?));
+        let (mut entry, mut nodes) = (Self::new(CoreId(cursor.uint()?)), None);
         while !cursor.is_empty() {
             match cursor.u8()? {
                 ANOTHER => {
                     let next = Self::new(CoreId(cursor.uint()?));
-                    entries.push(std::mem::replace(&mut entry, next));
+                    entries.push((std::mem::replace(&mut entry, next), nodes.take()));
                 }
+                NODES => nodes = entry.decode_nodes(body.len(), &mut cursor)?,
                 operation => entry.decode_operation(operation, &mut cursor)?,
             }
         }
-        entries.push(entry);
+        entries.push((entry, nodes));
         Some(entries)
     }
 
@@ -266,7 +277,6 @@ impl Entry {
             DELETE => self.delete = true,
             DEFAULT => self.default = Some(CoreId(cursor.uint()?)),
             TRUNCATE => self.truncate = Some(cursor.uint()?),
-            NODES => self.decode_nodes(cursor)?,
             BLOCKS => self.decode_blocks(cursor)?,
             HEAD => self.head = Some(HeadRecord::decode(cursor)?),
             CLEAR => self.clears.push(cursor.uint()?..cursor.uint()?),
@@ -286,17 +296,16 @@ impl Entry {
         Some(())
     }
 
-    fn decode_nodes(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    /// Says where the first one is; of nodes that are in two parts, which nobody writes, nothing.
+    fn decode_nodes(&mut self, body_len: usize, cursor: &mut Cursor<'_>) -> Option<NodesAt> {
         let count = cursor.count(2 + 32)?;
+        let alone = self.nodes.is_empty() && count > 0;
+        let first = u32::try_from(body_len - cursor.remaining()).ok();
         self.nodes.reserve(count);
         for _ in 0..count {
-            self.nodes.push(Node {
-                index: NodeIndex::new(cursor.uint()?),
-                size: ByteLength::new(cursor.uint()?),
-                hash: Hash(cursor.array()?),
-            });
+            self.nodes.push(take_node(cursor)?);
         }
-        Some(())
+        Some(first.filter(|_| alone))
     }
 
     fn decode_blocks(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
@@ -401,6 +410,34 @@ impl HeadRecord {
             signature: take_option(cursor)?,
         })
     }
+}
+
+pub(crate) fn put_node(out: &mut Vec<u8>, node: &Node) {
+    varint::put(out, node.index.get());
+    varint::put(out, node.size.get());
+    out.extend_from_slice(node.hash.as_bytes());
+}
+
+pub(crate) fn take_node(cursor: &mut Cursor<'_>) -> Option<Node> {
+    Some(Node {
+        index: NodeIndex::new(cursor.uint()?),
+        size: ByteLength::new(cursor.uint()?),
+        hash: Hash(cursor.array()?),
+    })
+}
+
+/// Passes over a node.
+pub(crate) fn skip_node(cursor: &mut Cursor<'_>) -> Option<()> {
+    cursor.skip_uint()?;
+    cursor.skip_uint()?;
+    cursor.raw(32).map(drop)
+}
+
+/// Bytes that [`put_node`] appends.
+pub(crate) fn node_len(node: &Node) -> u32 {
+    let len =
+        varint::len(node.index.get()) + varint::len(node.size.get()) + node.hash.as_bytes().len();
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 pub(crate) fn encode_hints(hints: Hints, out: &mut Vec<u8>) {

@@ -400,3 +400,25 @@ fn a_store_that_was_emptied_takes_next_to_nothing() -> Outcome {
     // the name is free again
     append(&*create(&store, 1)?, 2, 0, Durability::Os)
 }
+
+#[test]
+fn the_index_takes_a_few_bytes_a_block() -> Outcome {
+    // in batches, and one by one
+    for (batch, most) in [(500, 10), (1, 50)] {
+        let disk = FaultDisk::new();
+        let options = StoreOptions::default().create(true).background(false);
+        let store = disk.open(options)?;
+        let core = create(&store, 1)?;
+        for _ in 0..1000 / batch {
+            append(&*core, batch, 0, Durability::Os)?;
+        }
+        let seen = look_at_all(&*core)?;
+        drop(core);
+        store.close()?;
+        let store = disk.open(options)?;
+        assert!(look_at_all(&*reopen(&store, 1)?)? == seen, "by {batch}");
+        let index = store.usage()?.index;
+        assert!(index < 1000 * most, "{index} bytes, by {batch}");
+    }
+    Ok(())
+}
