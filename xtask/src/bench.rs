@@ -26,10 +26,18 @@ pub(crate) struct Options {
     store: bool,
     #[command(flatten)]
     measure: peers::Measure,
-    /// Arguments for `cargo bench`.
+    /// Arguments for the benches, in place of those that have all of them done in a few minutes.
     #[arg(last = true)]
     rest: Vec<String>,
 }
+
+/// What each bench is given unless something else is said: two seconds, of which a half is to warm up.
+const BRIEFLY: [&str; 4] = [
+    "--warm-up-time=0.5",
+    "--measurement-time=1.5",
+    "--sample-size=50",
+    "--noplot",
+];
 
 /// Median nanoseconds of each bench, by its name.
 type Figures = BTreeMap<String, f64>;
@@ -40,7 +48,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return peers::measure(&options.measure);
     }
     let begun = std::time::SystemTime::now();
-    run::run(run::cargo(&["bench", "--workspace", "--benches", "--"]).args(&options.rest))?;
+    let mut bench = run::cargo(&["bench", "--workspace", "--benches", "--"]);
+    if options.rest.is_empty() {
+        bench.args(BRIEFLY);
+    } else {
+        bench.args(&options.rest);
+    }
+    run::run(&mut bench)?;
     let figures = figures(begun)?;
     if options.store {
         let text = serde_json::to_string_pretty(&figures)?;

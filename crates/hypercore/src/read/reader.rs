@@ -124,10 +124,13 @@ impl Reader {
 
     /// A block that is stored here and needs nothing done to it: what can be had without a future.
     pub(crate) fn glance(&self, index: BlockIndex) -> Option<Bytes> {
-        let is_plain = self.handle.defaults.cipher.is_none();
-        let is_open = !self.handle.gate.is_closed();
-        let stored = (is_plain && is_open).then(|| self.stored(index).ok());
+        let stored = self.gives_as_stored().then(|| self.stored(index).ok());
         stored.flatten().flatten()
+    }
+
+    /// Whether blocks are given as they are stored, and at all.
+    pub(crate) fn gives_as_stored(&self) -> bool {
+        self.handle.defaults.cipher.is_none() && !self.handle.gate.is_closed()
     }
 
     async fn form(&self, index: BlockIndex, stored: Bytes, form: Form) -> Result<Bytes, GetError> {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use hc_merkle::BlockIndex;
 
+use super::ahead::Ahead;
 use super::prefetch::Prefetch;
 use crate::error::{GetError, UpdateError};
 use crate::hypercore::Hypercore;
@@ -29,6 +30,7 @@ pub struct ReadStream {
     backwards: bool,
     wait: Option<Wait>,
     prefetch: Prefetch,
+    ahead: Ahead,
     state: State,
 }
 
@@ -63,6 +65,7 @@ impl ReadStream {
             backwards: false,
             wait: None,
             prefetch: Prefetch::default(),
+            ahead: Ahead::default(),
             state: State::New,
         }
     }
@@ -149,7 +152,12 @@ impl ReadStream {
         if self.prefetch.blocks > 0 && !self.backwards {
             self.prefetch.ahead(reader, self.start, end);
         }
-        if let Some(block) = reader.glance(index) {
+        let glanced = if self.backwards {
+            reader.glance(index)
+        } else {
+            self.ahead.glance(reader, index.get(), end)
+        };
+        if let Some(block) = glanced {
             return Ok(block);
         }
         let get = Get::new(reader.clone(), index);

@@ -2,6 +2,7 @@
 //!
 //! Each is driven by whoever polls it, block by block, and ends with the handle that it was made from.
 
+mod ahead;
 mod blocks;
 mod bytes;
 mod prefetch;

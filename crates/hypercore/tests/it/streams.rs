@@ -122,6 +122,42 @@ fn what_was_there_is_read_though_it_is_cut_meanwhile() {
     });
 }
 
+/// Small blocks are read some at a time: more of them than at once, with one that is long, and a gap.
+#[test]
+fn many_small_blocks_are_read_as_they_were() {
+    block_on(async {
+        let log = writer().await;
+        let mut all: Vec<Bytes> = (0..200).map(|at| block(at).into()).collect();
+        all[90] = Bytes::from(vec![7; 100_000]);
+        log.append_batch(all.clone()).await.unwrap();
+        assert_eq!(blocks(log.read_stream(..)).await, all);
+        assert_eq!(blocks(log.read_stream(3..150)).await, all[3..150]);
+
+        let mut stream = log.read_stream(..);
+        assert_eq!(stream.next().await.unwrap().unwrap(), all[0]);
+        log.truncate(1).await.unwrap();
+        log.append_batch((500..700).map(block)).await.unwrap();
+        assert_eq!(blocks(stream).await, all[1..]);
+
+        let log = writer().await;
+        log.append_batch(all.clone()).await.unwrap();
+        log.clear(40..42).await.unwrap();
+        let mut stream = log.read_stream(..).wait(Wait::No);
+        for expected in &all[..40] {
+            assert_eq!(stream.next().await.unwrap().unwrap(), *expected);
+        }
+        let gap = stream.next().await.unwrap().unwrap_err();
+        assert!(matches!(gap, GetError::NotLocal { index } if index.get() == 40));
+
+        let mut stream = log.read_stream(50..);
+        stream.next().await.unwrap().unwrap();
+        stream.next().await.unwrap().unwrap();
+        log.close().await.unwrap();
+        let closed = stream.next().await.unwrap().unwrap_err();
+        assert!(matches!(closed, GetError::Closed), "{closed}");
+    });
+}
+
 #[test]
 fn a_block_that_does_not_come_is_an_error_and_not_the_end() {
     block_on(async {

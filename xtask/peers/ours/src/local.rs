@@ -87,9 +87,9 @@ pub(crate) async fn get_rand(args: &Args) -> anyhow::Result<Report> {
 pub(crate) async fn read_seq(args: &Args) -> anyhow::Result<Report> {
     let log = existing(args).await?;
     let meter = Meter::start();
-    let mut index = 0;
-    while index < log.length().get() {
-        check(&log.get(index).await?, index, args.size)?;
+    let (mut index, mut blocks) = (0, log.read_stream(..));
+    while let Some(block) = blocks.next().await {
+        check(&block?, index, args.size)?;
         index += 1;
     }
     ensure!(index == log.length().get(), "only {index} blocks came");
