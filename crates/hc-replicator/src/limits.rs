@@ -81,6 +81,10 @@ pub const CONFLICT_PATIENCE: Duration = Duration::from_secs(3);
 /// Requests of others that are looked at when an idle peer could take one over.
 pub const HOTSWAPS_PER_PASS: usize = 64;
 
+/// Bytes of memory for what one peer says it has of a log, where its [policy](crate::PeerPolicy) says nothing
+/// else: 16 MiB, which is every second block of 125 million. Blocks without holes take next to nothing.
+pub const PEER_MEMORY: usize = 16 << 20;
+
 /// How long the refusal of an invalid request is held back, by how many came before. As the reference
 /// has it.
 #[must_use]

@@ -131,7 +131,8 @@ pub enum Outcome {
     Upgraded,
     /// No peer can give a longer log.
     Unchanged,
-    /// The log was truncated, and the block that was meant is no more.
+    /// The log was truncated, and the block that was meant is no more; or, where a later fork was taken
+    /// over, is not known to be in it: whoever knows better asks again.
     Gone,
 }
 

@@ -19,17 +19,18 @@ pub struct PeerPolicy {
     /// counts for nothing.
     pub downloads: bool,
     /// Bytes of memory for what it says it has. What goes over is not remembered: nothing breaks, it is
-    /// only not asked for those blocks. One message may pass it by less than 300 KiB.
+    /// only not asked for those blocks. One message may pass it by less than 300 KiB; more than
+    /// [`MAX_RECEIVED_MEMORY`](hc_bitfield::limits::MAX_RECEIVED_MEMORY) is never taken.
     pub memory: usize,
 }
 
 impl Default for PeerPolicy {
-    /// Everything, and as much memory as a set of bits may take.
+    /// Everything, within [`PEER_MEMORY`](crate::limits::PEER_MEMORY).
     fn default() -> Self {
         Self {
             uploads: true,
             downloads: true,
-            memory: hc_bitfield::limits::MAX_RECEIVED_MEMORY,
+            memory: crate::limits::PEER_MEMORY,
         }
     }
 }

@@ -226,7 +226,8 @@ pub enum GetError {
         /// Which.
         index: BlockIndex,
     },
-    /// The log was cut below the block while it was waited for.
+    /// The log was cut below the block while it was waited for. A reader that follows a later fork says so
+    /// only where the nodes that it has stored show it: else the block of that fork is waited for.
     #[error("block {index} was truncated")]
     Truncated {
         /// Which.

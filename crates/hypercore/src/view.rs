@@ -25,8 +25,10 @@ pub(crate) struct View {
     pub(crate) epoch: u64,
     /// How long the log was, where roots of its tree are lost: the head is then that of an empty log.
     pub(crate) lost: Option<Length>,
-    /// To what lengths the log was cut since it was opened.
+    /// To what lengths the log was cut since it was opened: what older states share with it at least.
     pub(crate) cuts: Arc<Cuts>,
+    /// The same, from where on it is certain that blocks are other ones: the most that may be shared.
+    pub(crate) parted: Arc<Cuts>,
 }
 
 impl View {
@@ -40,6 +42,7 @@ impl View {
             epoch: 0,
             lost: None,
             cuts: Arc::default(),
+            parted: Arc::default(),
         }
     }
 

@@ -31,7 +31,7 @@ const SIZE: usize = 1024;
 const ALONE: Duration = Duration::from_secs(3);
 /// Most that an attack may add to the memory of a server or a reader, in MiB: what limits.rs allows
 /// one peer, and what the allocator keeps of it.
-const MAX_MORE_MIB: f64 = 192.0;
+const MAX_MORE_MIB: f64 = 64.0;
 /// Least that an honest peer has to keep of its rate.
 const LEAST_RATE: f64 = 0.8;
 

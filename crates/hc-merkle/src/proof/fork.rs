@@ -41,6 +41,8 @@ pub struct Reorg {
     expected: Vec<NodeIndex>,
     /// Nodes that were compared and are the same in both forks.
     shared: BTreeSet<NodeIndex>,
+    /// What the forks have in common ends before this block, or at it.
+    parted: Length,
     search: Search,
 }
 
@@ -134,6 +136,7 @@ impl Reorg {
             expected: nodes.all.keys().copied().collect(),
             nodes,
             shared: BTreeSet::new(),
+            parted: next.length,
             search: if head.length == Length::ZERO {
                 Search::Found(Length::ZERO)
             } else {
@@ -175,8 +178,16 @@ impl Reorg {
                 continue;
             };
             let theirs = self.nodes.all.get(&index).map(|node| node.hash);
-            if theirs == Some(stored.hash) {
-                self.shared.insert(index);
+            match theirs {
+                Some(theirs) if theirs == stored.hash => {
+                    self.shared.insert(index);
+                }
+                // Some block below differs: at the latest, the last one.
+                Some(_) => {
+                    let last = Length::new(index.end().get().saturating_sub(1));
+                    self.parted = self.parted.min(last);
+                }
+                None => {}
             }
             self.nodes.settle(stored);
         }
@@ -264,6 +275,14 @@ impl Reorg {
             Search::Found(length) => Some(length),
             Search::Roots | Search::Under(_) => None,
         }
+    }
+
+    /// From which block on the log is certainly cut by the change to the new fork. Blocks between the
+    /// [`ancestors`](Self::ancestors) and this one may be the same in both forks: nodes that would tell are
+    /// not stored here.
+    #[must_use]
+    pub fn parted(&self) -> Length {
+        self.parted
     }
 
     /// The change that truncates to the common ancestor and takes over the new fork; `None` until the

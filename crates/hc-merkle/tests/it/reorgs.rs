@@ -228,6 +228,31 @@ proptest! {
     }
 }
 
+/// Of a log of which the roots alone are stored nobody can tell what it shares with a later fork, but for
+/// what comes after a node that differs.
+#[test]
+fn what_is_certainly_cut_is_told_from_what_may_be() {
+    let before = Source::made(&[(0..12, 'a'), (12..20, 'b')], 0);
+    let after = Source::made(&[(0..12, 'a'), (12..30, 'c')], 1);
+    let mut roots = upgraded(&before);
+    let mut full = before.store.clone();
+    for (store, shared, parted) in [(&mut roots, 0, 15), (&mut full, 12, 12)] {
+        let proof = after.answer(&whole(&after)).unwrap();
+        let mut reorg = Reorg::new(&store.head, proof, &before.authority()).unwrap();
+        assert_eq!(reorg.parted(), Length::new(30), "nothing is compared yet");
+        let mut wanted = reorg.compare(&store.read(reorg.expected()));
+        assert_eq!(reorg.parted(), Length::new(15), "the first root differs");
+        while let Some(asked) = wanted {
+            let leaf = 2 * asked.blocks.start;
+            let answer = after.answer(&hash_request(leaf, asked.nodes)).unwrap();
+            reorg.update(answer).unwrap();
+            wanted = reorg.compare(&store.read(reorg.expected()));
+        }
+        assert_eq!(reorg.ancestors(), Some(Length::new(shared)));
+        assert_eq!(reorg.parted(), Length::new(parted));
+    }
+}
+
 #[test]
 fn an_empty_log_takes_over_a_later_fork_and_no_other_does() {
     let source = Source::made(&[(0..20, 'a')], 3);

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use hc_merkle::proof::{HashProof, Proof, UpgradeProof, Wanted};
 use hc_merkle::{Fork, Length, NodeIndex};
 use hc_protocol::message::{Data, Message, NoData, NoDataReason, Range, Request, RequestId, Sync};
-use hc_replicator::limits::{FORK_HEADS, FORK_ROUNDS};
+use hc_replicator::limits::{FORFEITED_BLOCKS, FORK_HEADS, FORK_ROUNDS};
 use hc_replicator::{
-    Config, Demand, Fault, Hangup, Limited, Notice, Outcome, PeerId, Rejection, Reply,
+    Config, Demand, Effect, Fault, Hangup, Limited, Notice, Outcome, Output, PeerId, Rejection,
+    Reply,
 };
 
 use crate::download::{span, writer_and_reader};
@@ -464,6 +465,47 @@ fn who_refuses_a_hash_is_asked_for_others_and_then_no_more() {
             .all(|message| matches!(message, Message::Want(_)))
     );
     assert!(wants.len() <= 1);
+}
+
+/// Takes over a fork of which nobody can tell more, where so many blocks are at stake.
+fn gives_up(at_stake: u64) -> bool {
+    let mut script = Script::new(128, 0..at_stake);
+    script.open(PEER);
+    let forked = Sync {
+        fork: Fork::new(3),
+        ..sync(200, 0)
+    };
+    let asked = requests(&script.receive(Message::Sync(forked)));
+    let outputs = script.receive(data(asked[0].id, head(3)));
+    // it has said of no block that it has it: it is asked for that, and says nothing
+    let mut outputs = script.complete(effects(&outputs)[0].0, wanted(0..128, 7));
+    assert!(matches!(sent(&outputs)[..], [Message::Want(_)]));
+    assert_eq!(effects(&outputs), []);
+    let is_adopted = |outputs: &[Output]| {
+        let effects = effects(outputs);
+        matches!(effects[..], [(_, Effect::AdoptFork { fork })] if *fork == Fork::new(3))
+    };
+    for _ in 0..3 {
+        if is_adopted(&outputs) {
+            return true;
+        }
+        outputs = script.elapse(Duration::from_secs(5));
+    }
+    assert_eq!(effects(&outputs), []);
+    // somebody who can tell is asked all the same
+    let held = Message::Range(Range {
+        drop: false,
+        start: 60,
+        length: 10,
+    });
+    assert!(!requests(&script.receive(held)).is_empty());
+    false
+}
+
+#[test]
+fn as_many_blocks_as_the_limit_are_given_up_for_a_fork_and_no_more() {
+    assert!(gives_up(FORFEITED_BLOCKS));
+    assert!(!gives_up(FORFEITED_BLOCKS + 1));
 }
 
 /// A writer that cut its log three times, and a reader that has nothing.

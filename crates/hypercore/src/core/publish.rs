@@ -21,6 +21,8 @@ pub(crate) struct Staged {
     pub(crate) batch: Batch,
     pub(crate) next: View,
     pub(crate) published: Published,
+    /// From where on it is certain that blocks are cut, where that is not all that is.
+    pub(super) parted: Option<Length>,
     /// What the machine is told together with it.
     pub(crate) answers: Vec<Input>,
 }
@@ -32,6 +34,7 @@ impl Staged {
             batch: Batch::new(),
             next: view.clone(),
             published: Published::default(),
+            parted: None,
             answers: Vec::new(),
         }
     }
@@ -95,6 +98,8 @@ impl Staged {
         next.contiguous = next.contiguous.min(length);
         next.epoch = next.epoch.wrapping_add(1);
         Arc::make_mut(&mut next.cuts).note(next.epoch, length);
+        let parted = self.parted.unwrap_or(length).max(length);
+        Arc::make_mut(&mut next.parted).note(next.epoch, parted);
         self.published.truncated = Some(length);
     }
 

@@ -108,6 +108,7 @@ impl Core {
         if let Some(verifier) = reorg.learned() {
             staged.next.authority = Arc::new(Authority::Known(verifier.clone()));
         }
+        staged.parted = Some(reorg.parted());
         let Some(change) = reorg.finish() else { return };
         let grows = !change.appended().is_empty();
         staged.gain(&change);

@@ -133,7 +133,8 @@ impl Get {
         };
         loop {
             match reader.fetch(what.clone(), index, wait).await {
-                // It was cut before it was asked for, and the machine heard of it after.
+                // It was cut before it was asked for, and the machine heard of it after; or nothing that is
+                // stored here tells that it was cut, and it is asked for on the later fork.
                 Err(GetError::Truncated { .. }) if !reader.is_cut(index, asked) => {}
                 fetched => fetched?,
             }

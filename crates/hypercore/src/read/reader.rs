@@ -160,12 +160,13 @@ impl Reader {
         Moment::new(view.epoch, view.head.length())
     }
 
-    /// Whether a block that was there when it was asked for, stored here or not, has been cut.
+    /// Whether a block that was there when it was asked for, stored here or not, has been cut: for certain,
+    /// where that is the log's own.
     pub(crate) fn is_cut(&self, index: BlockIndex, asked: Moment) -> bool {
         match (&self.frozen, &self.line) {
             (Some(frozen), _) => index.get() >= frozen.shared(&self.handle.core).get(),
             (None, Some(line)) => asked.has_lost(index, &line.place().cuts),
-            (None, None) => asked.has_lost(index, &self.handle.core.view.load().cuts),
+            (None, None) => asked.has_lost(index, &self.handle.core.view.load().parted),
         }
     }
 

@@ -71,7 +71,7 @@ impl Policy {
         self
     }
 
-    /// Bytes of memory for a connection, about: half of it for what the remote says it has of each log,
+    /// Bytes of memory for a connection, about: an eighth of it for what the remote says it has of each log,
     /// a quarter each for what waits to be stored and to be sent. What one message holds comes on top.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
@@ -83,7 +83,7 @@ impl Policy {
         PeerPolicy {
             uploads: self.uploads,
             downloads: self.downloads,
-            memory: self.memory / 2,
+            memory: self.memory / 8,
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
         let small = Policy::new().memory(1 << 20);
         assert_eq!(small.unstored_bytes(), 256 * 1024);
         assert_eq!(small.unsent_bytes(), 256 * 1024);
-        assert_eq!(small.of_peer().memory, 512 * 1024);
+        assert_eq!(small.of_peer().memory, 128 * 1024);
         let slow = Policy::new().upload_limit(RateLimit::per_second(1000).unwrap());
         assert_eq!(slow.unsent_bytes(), LEAST);
         assert_eq!(Policy::new().memory(0).unstored_bytes(), LEAST);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_std::task::block_on;
+use futures_lite::future::poll_once;
 use hc_merkle::{Fork, KeyPair, Length, Manifest, NodeIndex, Truncation, Verifier};
 use hc_storage::{Batch, CoreStore, Durability, MemoryStore, Store};
 use hypercore::{Event, GetError, Hypercore, Storage};
@@ -187,6 +188,32 @@ fn gets_of_blocks_that_are_gone_fail_and_others_go_on() {
         assert!(matches!(gone, Err(GetError::Truncated { .. })), "{gone:?}");
         assert_eq!(soon(kept).await.unwrap(), block(3));
         assert_eq!(soon(later).await.unwrap(), other(25));
+    });
+}
+
+/// It cannot tell what it shares with the later fork, but that what comes after a root that differs is gone.
+#[test]
+fn who_holds_no_block_waits_for_what_both_forks_may_share() {
+    block_on(async {
+        let mut from = Writer::new(20).await;
+        let to = reader(&from.log).await;
+        let connection = connect(&from.log, &to);
+        assert!(soon(to.update()).await.unwrap());
+        connection.0.cancel().await;
+        connection.1.cancel().await;
+        assert_eq!((to.length(), to.count(..)), (Length::new(20), 0));
+        let mut gets = [3, 13, 18, 25].map(|index| to.get(index).into_future());
+        for get in &mut gets {
+            assert!(poll_once(get).await.is_none());
+        }
+        from.rewrite(12, 30).await;
+        let _connection = connect(&from.log, &to);
+        let [shared, unknown, gone, later] = gets;
+        assert_eq!(soon(shared).await.unwrap(), block(3));
+        assert_eq!(soon(unknown).await.unwrap(), other(13));
+        assert_eq!(soon(later).await.unwrap(), other(25));
+        let gone = soon(gone).await;
+        assert!(matches!(gone, Err(GetError::Truncated { .. })), "{gone:?}");
     });
 }
 

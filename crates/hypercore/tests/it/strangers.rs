@@ -5,10 +5,12 @@ use std::time::Duration;
 use async_std::task::{self, block_on};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use hc_encoding::{Encode, Writer};
+use hc_merkle::NodeIndex;
+use hc_merkle::proof::{HashRequest, Request as Wanted};
 use hc_protocol::Side;
 use hc_protocol::capability::{ALIAS, ReplicationHandshake, channel_name};
 use hc_protocol::link::Event;
-use hc_protocol::message::{Message, MessageKind, Want};
+use hc_protocol::message::{Message, MessageKind, NoDataReason, Request, RequestId, Want};
 use hc_protocol::mux::{self, Mux, Name, Raw};
 use hc_protocol::noise::{KeyPair, Keys, Seed};
 use hc_protocol::secret_stream::StreamHeader;
@@ -16,7 +18,7 @@ use hc_protocol::secure::{ROOM, SecureEvent, SecureStream};
 use hc_replicator::{Fault, Limited};
 use hypercore::{CoreKey, Ended, Hypercore, ReplicateError, Role, Storage};
 
-use crate::peers::soon;
+use crate::peers::{block, reader, soon};
 use crate::pipe::{End, pipe};
 use crate::stranger::Stranger;
 
@@ -191,6 +193,56 @@ fn who_asks_without_end_in_one_frame_is_hung_up_on() {
         assert!(
             matches!(error, ReplicateError::Fault { fault: found, .. } if found == fault),
             "{error}"
+        );
+    });
+}
+
+/// The reference breaks the connection where nodes for a hash are not stored.
+#[test]
+fn a_hash_that_is_not_stored_is_refused_and_one_past_the_end_makes_no_sense() {
+    block_on(async {
+        let from = crate::peers::writer().await;
+        from.append_batch((0..16).map(block)).await.unwrap();
+        let log = reader(&from).await;
+        let source = crate::peers::connect(&from, &log);
+        soon(log.get(0)).await.unwrap();
+        drop(source);
+        let (mut stranger, _connection) = connect(&log).await;
+        let channel = stranger.open(log.key(), log.key()).await;
+        let hash = |index| HashRequest {
+            index: NodeIndex::new(index),
+            nodes: 0,
+        };
+        let ask = |id, hash| {
+            Message::Request(Request {
+                id: RequestId(id),
+                fork: log.fork(),
+                want: Wanted {
+                    hash,
+                    ..Wanted::default()
+                },
+                priority: 0,
+            })
+        };
+        stranger.say(channel, &ask(1, Some(hash(20))));
+        stranger.say(channel, &ask(2, Some(hash(40))));
+        stranger.say(channel, &ask(3, Some(hash(2))));
+        let mut answers = Vec::new();
+        while answers.len() < 3 {
+            match soon(stranger.message()).await.unwrap() {
+                Message::NoData(refusal) => answers.push((refusal.id.0, Some(refusal.reason))),
+                Message::Data(data) => answers.push((data.id.0, None)),
+                _ => {}
+            }
+        }
+        // what makes no sense is refused later
+        assert_eq!(
+            answers,
+            [
+                (1, Some(NoDataReason::NotAvailable)),
+                (3, None),
+                (2, Some(NoDataReason::Invalid))
+            ]
         );
     });
 }

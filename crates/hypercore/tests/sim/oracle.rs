@@ -1,6 +1,7 @@
 //! What the writer wrote: every fork of the log as a list of blocks.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -8,6 +9,8 @@ use bytes::Bytes;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Oracle {
     forks: BTreeMap<u64, Vec<Bytes>>,
+    /// To what length the log was cut when a fork began.
+    cuts: BTreeMap<u64, u64>,
     fork: u64,
     written: u64,
 }
@@ -54,6 +57,7 @@ impl Oracle {
         let mut blocks = self.forks.get(&self.fork).cloned().unwrap_or_default();
         blocks.truncate(kept);
         self.fork += 1;
+        self.cuts.insert(self.fork, length);
         self.forks.insert(self.fork, blocks);
     }
 
@@ -62,10 +66,17 @@ impl Oracle {
         self.forks.get(&fork)?.get(usize::try_from(index).ok()?)
     }
 
-    /// Whether it is the block that stands there on any fork.
-    pub(crate) fn knows(&self, index: u64, block: &Bytes) -> bool {
-        self.forks
-            .keys()
-            .any(|fork| self.block(*fork, index) == Some(block))
+    /// Whether it is the block that stands there on one of these forks.
+    pub(crate) fn knows(&self, index: u64, block: &Bytes, mut forks: RangeInclusive<u64>) -> bool {
+        forks.any(|fork| self.block(fork, index) == Some(block))
+    }
+
+    /// Whether the log was cut below a block when one of the forks after the first of these began.
+    pub(crate) fn was_cut(&self, index: u64, forks: RangeInclusive<u64>) -> bool {
+        let cuts = self
+            .cuts
+            .range(forks.clone())
+            .filter(|(fork, _)| *fork > forks.start());
+        cuts.into_iter().any(|(_, length)| *length <= index)
     }
 }

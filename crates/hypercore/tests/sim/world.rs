@@ -57,8 +57,8 @@ struct Demand {
 }
 
 enum Wanted {
-    /// Which, the fork that the node was on when it asked, and the wait.
-    Block(u64, u64, Task<Result<Bytes, GetError>>),
+    /// Which, the fork and length that the node was on when it asked, and the wait.
+    Block(u64, (u64, u64), Task<Result<Bytes, GetError>>),
     Range(u64, u64, Task<Result<(), DownloadError>>),
     Update(Task<Result<bool, UpdateError>>),
 }
@@ -284,13 +284,13 @@ impl World {
         let node = self.reader();
         let log = self.nodes[node].log.clone();
         let length = self.oracle.length();
-        let fork = log.fork().get();
+        let at = (log.fork().get(), log.length().get());
         let what = match self.sim.below(10) {
             0..=5 => {
                 let index = self.sim.below(length + 4);
                 self.note(&format!("get {node} {index}"));
                 let get = self.sim.spawn(async move { log.get(index).await });
-                Wanted::Block(index, fork, get)
+                Wanted::Block(index, at, get)
             }
             6..=7 => {
                 let start = self.sim.below(length + 1);
@@ -358,7 +358,11 @@ impl World {
     fn harvest(&mut self) {
         let before = self.demands.len();
         let oracle = &self.oracle;
-        self.demands.retain(|demand| !demand.is_met(oracle));
+        let nodes = &self.nodes;
+        self.demands.retain(|demand| {
+            let fork = nodes[demand.node].log.fork().get();
+            !demand.is_met(oracle, fork)
+        });
         self.seen.met += (before - self.demands.len()) as u64;
         for side in self.links.iter().flat_map(|link| &link.sides) {
             if let Some(Err(error)) = side.take() {
@@ -433,20 +437,23 @@ impl Demand {
         }
     }
 
-    /// Whether it has ended; and ended well.
-    fn is_met(&self, oracle: &Oracle) -> bool {
+    /// Whether it has ended; and ended well. The node is on that fork by now.
+    fn is_met(&self, oracle: &Oracle, now: u64) -> bool {
         match &self.what {
-            Wanted::Block(index, fork, task) => task.take().is_some_and(|got| {
+            Wanted::Block(index, (fork, length), task) => task.take().is_some_and(|got| {
+                let forks = *fork..=now;
                 if matches!(got, Err(GetError::Truncated { .. })) {
-                    // Not only where it was cut off: who holds no block takes over a later fork as
-                    // a whole, and does not search for what it shares with the old one.
-                    assert!(oracle.fork() > *fork, "block {index}: nothing was cut");
+                    assert!(
+                        index < length,
+                        "block {index} was not there, and is said to be cut"
+                    );
+                    assert!(oracle.was_cut(*index, forks), "block {index} was not cut");
                     return true;
                 }
                 let block = got.expect("a block that comes, or none yet");
                 assert!(
-                    oracle.knows(*index, &block),
-                    "block {index} was never written"
+                    oracle.knows(*index, &block, forks.clone()),
+                    "block {index} was not written on forks {forks:?}"
                 );
                 true
             }),
