@@ -191,6 +191,22 @@ impl Sim {
         }
     }
 
+    /// Drops all that still runs: tasks have the world that they run in, and would keep it forever.
+    pub fn end(&self) {
+        loop {
+            let (tasks, timers) = {
+                let mut state = self.0.lock();
+                (
+                    std::mem::take(&mut state.tasks),
+                    std::mem::take(&mut state.timers),
+                )
+            };
+            if tasks.is_empty() && timers.is_empty() {
+                return;
+            }
+        }
+    }
+
     fn run_ready(&self) {
         let mut polls = 0_u64;
         loop {

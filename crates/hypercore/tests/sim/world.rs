@@ -88,8 +88,8 @@ impl World {
     }
 
     /// What happened, to compare two runs of one seed by.
-    pub(crate) fn trace(self) -> (Vec<String>, Seen) {
-        (self.trace, self.seen)
+    pub(crate) fn trace(mut self) -> (Vec<String>, Seen) {
+        (std::mem::take(&mut self.trace), self.seen)
     }
 
     #[allow(clippy::print_stdout)] // where one seed is looked at
@@ -417,6 +417,15 @@ impl World {
         let at = |node: &Node| (node.log.fork().get(), node.log.length().get());
         let writer = (self.oracle.fork(), self.oracle.length());
         self.nodes.iter().all(|node| at(node) == writer)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.links.clear();
+        self.demands.clear();
+        self.nodes.clear();
+        self.sim.end();
     }
 }
 
