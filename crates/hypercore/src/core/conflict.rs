@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of how peers are told.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hc_merkle::proof::{Proof, Remote, Request, UpgradeRequest};
@@ -49,10 +49,32 @@ impl Conflict {
     }
 }
 
+/// Whether a log is frozen, and since when.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    conflict: OnceLock<Conflict>,
+    at_open: bool,
+}
+
+impl Frozen {
+    /// What the store says of it when it is opened.
+    pub(super) fn at_open(stored: Option<Conflict>) -> Self {
+        Self {
+            at_open: stored.is_some(),
+            conflict: stored.map(OnceLock::from).unwrap_or_default(),
+        }
+    }
+}
+
 impl Core {
     /// The conflict that the log is frozen for, if it is.
     pub(crate) fn conflict(&self) -> Option<Conflict> {
-        self.conflict.get().copied()
+        self.frozen.conflict.get().copied()
+    }
+
+    /// It was frozen already when it was opened, to be read: it is never replicated.
+    pub(crate) fn was_opened_frozen(&self) -> bool {
+        self.frozen.at_open
     }
 
     /// Why a handle of it is of no use any more.
@@ -149,7 +171,7 @@ impl Core {
             batch,
             ..Staged::on(view)
         };
-        self.conflict.set(Conflict { length, fork }).ok();
+        self.frozen.conflict.set(Conflict { length, fork }).ok();
         let level = self.durability.max(Durability::Os);
         if let Err(error) = self.commit_now(guard, staged, level) {
             tracing::error!(?error, "that the log is frozen was not stored");

@@ -39,7 +39,7 @@ use hc_storage::{CoreEntry, CoreStore, Durability, StorageError, Store, Topic};
 pub(crate) use self::append::AppendOptions;
 use self::apply::ApplyQueue;
 pub(crate) use self::apply::stage;
-use self::conflict::Conflict;
+use self::conflict::Frozen;
 use self::handles::Handles;
 use self::hints::Hints;
 pub use self::home::GroupActive;
@@ -94,7 +94,7 @@ pub(crate) struct Core {
     /// A later fork, on the way to where it parts from ours. Only for who holds the lane.
     reorg: Mutex<Option<Box<Reorg>>>,
     /// The log was signed twice, and is frozen.
-    conflict: OnceLock<Conflict>,
+    frozen: Frozen,
     /// Why nothing more can be stored, once that is so: what is not here does not come any more.
     fault: OnceLock<Arc<StorageError>>,
     /// When the machine's time began.

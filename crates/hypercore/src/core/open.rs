@@ -13,7 +13,7 @@ use hc_storage::{
 };
 
 use super::apply::ApplyQueue;
-use super::conflict::Conflict;
+use super::conflict::{Conflict, Frozen};
 use super::handles::Handles;
 use super::hints::Hints;
 use super::restored::{PeerCheck, Unchecked};
@@ -243,7 +243,7 @@ impl Opening {
             runtime,
             apply: ApplyQueue::default(),
             reorg: Mutex::default(),
-            conflict: conflict.map(OnceLock::from).unwrap_or_default(),
+            frozen: Frozen::at_open(conflict),
             fault: OnceLock::new(),
             view: ViewCell::new(view),
             hub: Hub::default(),

@@ -75,8 +75,10 @@ impl Slot {
         self.leaves.is_some_and(|at| at <= now) && self.pump.is_none()
     }
 
+    /// Whether its log has no more to do with anyone. A log that is found to be signed twice is so once
+    /// its gate is shut, and no sooner: before that, its peers are yet to be shown both sides.
     pub(super) fn is_closed(&self) -> bool {
-        self.core.gate.is_closed() || self.core.conflict().is_some()
+        self.core.gate.is_closed() || self.core.was_opened_frozen()
     }
 
     /// Stores what the remotes sent, as far as that goes without waiting.
