@@ -58,7 +58,7 @@ impl Default for StoreOptions {
             create: false,
             durability: Durability::Os,
             segment_len: 64 << 20,
-            checkpoint_entries: 48 << 10,
+            checkpoint_entries: 24 << 10,
             checkpoint_bytes: 32 << 20,
             background: true,
             collect: true,

@@ -6,16 +6,21 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use foldhash::fast::RandomState;
 use hc_bitfield::RangeSet;
 use hc_merkle::NodeIndex;
 
 use crate::log::{Locator, PlacedNode};
 
+/// By number of block or node. Each of a batch is entered here while its append waits, so that the hash
+/// counts; its seed is random, for a remote may choose what is stored.
+pub(crate) type Table<V> = HashMap<u64, V, RandomState>;
+
 /// Changes to locators and nodes that the index does not have yet.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
-    pub(crate) locators: HashMap<u64, Locator>,
-    pub(crate) nodes: HashMap<u64, PlacedNode>,
+    pub(crate) locators: Table<Locator>,
+    pub(crate) nodes: Table<PlacedNode>,
     /// Blocks whose locators in the index are void.
     pub(crate) dropped: RangeSet,
     /// Nodes in the index that reach past this length are void.

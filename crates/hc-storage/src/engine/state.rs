@@ -285,11 +285,12 @@ impl State {
         if let Some(length) = entry.inherit {
             self.leave_below(|_| true, length);
         }
-        for node in place_nodes(&entry.nodes, segment, nodes) {
-            self.overlay().nodes.insert(node.node.index.get(), node);
-        }
+        self.overlay().nodes.extend(
+            place_nodes(&entry.nodes, segment, nodes).map(|node| (node.node.index.get(), node)),
+        );
         let mut repeated = Vec::new();
         let mut offset = data;
+        self.overlay().locators.reserve(entry.blocks.len());
         for slot in &entry.blocks {
             let locator = Locator {
                 segment,

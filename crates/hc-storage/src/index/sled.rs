@@ -20,7 +20,7 @@ use super::{Changes, Index, IndexHost, Visit, engine_fault};
 use crate::error::{IndexError, IndexFault};
 
 /// Bytes of pages that sled keeps in memory.
-const CACHE: u64 = 16 << 20;
+const CACHE: u64 = 4 << 20;
 
 /// sled's only fsync, and its only collection of space, happen this often.
 const FLUSH_EVERY_MS: u64 = 500;
