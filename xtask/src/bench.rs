@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return peers::measure(&options.measure);
     }
     let begun = std::time::SystemTime::now();
-    let mut bench = run::cargo(&["bench", "--workspace", "--benches", "--"]);
+    let mut bench = run::cargo(&["bench", "--workspace", "--bench", "*", "--"]);
     if options.rest.is_empty() {
         bench.args(BRIEFLY);
     } else {
