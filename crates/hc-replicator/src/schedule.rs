@@ -4,6 +4,8 @@
 //! along with the first request that can carry it. A peer for which nothing was found is not looked at
 //! again until there is something new: more to do for us, or news of the peer.
 
+use core::time::Duration;
+
 use hc_merkle::proof::{BlockRequest, Request as Wanted, UpgradeRequest};
 use hc_merkle::{BlockIndex, Length};
 use hc_protocol::message::{Request, RequestId};
@@ -29,6 +31,10 @@ pub(crate) const NORMAL: u64 = 0;
 /// Blocks that a search passes over in one step.
 const PASSED_AT_ONCE: u64 = 64;
 
+/// How long a peer may take to give a longer log once another could: then the other is asked too, and
+/// the first may still be the first to answer.
+const UPGRADE_SWAP: Duration = Duration::from_millis(500);
+
 /// Asks a peer for all that it can be asked for, and says whether it could take more.
 pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
     shared.stats.looked_at += 1;
@@ -43,6 +49,7 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
     }
     if pull == PullPolicy::All {
         fork::ask(shared, peer);
+        hasten_upgrade(shared, peer);
     }
     if !is_anything_wanted(shared, peer) || peer.exhausted == Some((shared.work, peer.news)) {
         return true;
@@ -105,6 +112,15 @@ fn wants_manifest_alone(shared: &Shared, peer: &Peer) -> bool {
 
 fn should_upgrade(shared: &Shared, peer: &Peer) -> bool {
     shared.wants_longer() && shared.upgrading.is_none() && peer.can_upgrade_us(shared)
+}
+
+/// Another peer is asked for a longer log, which this one could give as well.
+fn hasten_upgrade(shared: &mut Shared, peer: &Peer) {
+    let other = shared.upgrading.is_some_and(|id| id != peer.id);
+    if other && shared.wants_longer() && peer.can_upgrade_us(shared) {
+        let due = shared.now.after(UPGRADE_SWAP);
+        shared.timers.set_earlier(Timer::Upgrade, due);
+    }
 }
 
 fn request_waiting(shared: &mut Shared, peer: &mut Peer) -> bool {

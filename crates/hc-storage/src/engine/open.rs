@@ -100,7 +100,7 @@ impl StoreOptions {
     }
 
     /// Blocks and nodes, and bytes of log, that the index may lack before it is brought up to date
-    /// (49,152, and 32 MiB).
+    /// (24,576, and 32 MiB).
     #[must_use]
     pub const fn checkpoint_every(mut self, entries: usize, bytes: u64) -> Self {
         self.checkpoint_entries = entries;
