@@ -27,7 +27,7 @@ pub struct Config {
     /// part of the same length is added, so that many logs do not end at once. Zero for not at all.
     pub linger: Duration,
     /// How long one peer may take to answer an upgrade, a seek, or about a later fork, before another is
-    /// asked.
+    /// asked. An upgrade that another peer could give is waited for half a second at most.
     pub upgrade_patience: Duration,
 }
 

@@ -117,7 +117,7 @@ fn should_upgrade(shared: &Shared, peer: &Peer) -> bool {
 /// Another peer is asked for a longer log, which this one could give as well.
 fn hasten_upgrade(shared: &mut Shared, peer: &Peer) {
     let other = shared.upgrading.is_some_and(|id| id != peer.id);
-    if other && shared.wants_longer() && peer.can_upgrade_us(shared) {
+    if other && peer.can_upgrade_us(shared) {
         let due = shared.now.after(UPGRADE_SWAP);
         shared.timers.set_earlier(Timer::Upgrade, due);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hc_protocol::message::{Data, Message, Range};
-use hc_replicator::{Demand, Outcome, PeerId};
+use hc_replicator::{Config, Demand, Outcome, PeerId};
 
 use crate::download::span;
 use crate::log::{Log, index};
@@ -73,6 +73,28 @@ fn a_peer_that_keeps_an_upgrade_waiting_does_not_keep_the_others() {
     let id = world.demand(2, Demand::Block(index(30)));
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.nodes[2].log.length(), 50);
+    assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+}
+
+#[test]
+fn a_peer_that_keeps_a_block_past_the_end_waiting_does_not_keep_it_from_others() {
+    let mut writer = Log::writer(1);
+    writer.append(50);
+    let logs = vec![writer.clone(), writer.clone(), writer.reader()];
+    let lazy = |seed| {
+        let mut config = Config::new(seed);
+        config.eager_upgrade = false;
+        config
+    };
+    let mut world = World::with(logs, lazy);
+    world.connect(0, 2);
+    world.connect(1, 2);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.nodes[2].log.length(), 0);
+    // both can give it, the first is asked, and what it says from now on takes an hour
+    world.links[0].delay = Duration::from_secs(3600);
+    let id = world.demand(2, Demand::Block(index(30)));
+    world.run_for(Duration::from_secs(1));
     assert_eq!(world.outcome(2, id), Some(Outcome::Available));
 }
 

@@ -268,8 +268,9 @@ fn a_push_goes_on_from_where_what_was_sent_before_leads() {
     assert_eq!(proven(&push(&mut script, 12)).1, 12);
 }
 
-#[test]
-fn an_answer_goes_on_from_what_was_pushed_and_a_push_from_the_answer() {
+/// Ten blocks, and a peer that has four, takes pushes, and has asked for the other six: what is to be
+/// proven for it.
+fn asked_for_the_rest() -> (Script, Ticket) {
     let mut script = Script::new(10, 0..10);
     script.open(PEER);
     let open = Sync {
@@ -279,6 +280,12 @@ fn an_answer_goes_on_from_what_was_pushed_and_a_push_from_the_answer() {
     script.receive(Message::Sync(open));
     let (ticket, start, length) = proven(&script.receive(upgrade_request(1, 4, 6)));
     assert_eq!((start, length), (4, 6));
+    (script, ticket)
+}
+
+#[test]
+fn an_answer_goes_on_from_what_was_pushed_and_a_push_from_the_answer() {
+    let (mut script, ticket) = asked_for_the_rest();
     let index = BlockIndex::new(9);
     assert_eq!(script.input(Input::Push { index }), []);
     let outputs = script.complete(ticket, leads(5, 4, 6, &[]));
@@ -298,14 +305,7 @@ fn an_answer_goes_on_from_what_was_pushed_and_a_push_from_the_answer() {
 
 #[test]
 fn an_answer_that_is_not_sent_leads_nowhere() {
-    let mut script = Script::new(10, 0..10);
-    script.open(PEER);
-    let open = Sync {
-        allow_push: true,
-        ..sync(4, 10)
-    };
-    script.receive(Message::Sync(open));
-    let (ticket, _, _) = proven(&script.receive(upgrade_request(1, 4, 6)));
+    let (mut script, ticket) = asked_for_the_rest();
     let id = RequestId(1);
     script.receive(Message::Cancel(hc_protocol::message::Cancel { id }));
     assert_eq!(script.complete(ticket, leads(5, 4, 6, &[])), []);
