@@ -58,7 +58,7 @@ impl Default for StoreOptions {
             create: false,
             durability: Durability::Os,
             segment_len: 64 << 20,
-            checkpoint_entries: 24 << 10,
+            checkpoint_entries: 48 << 10,
             checkpoint_bytes: 32 << 20,
             background: true,
             collect: true,
@@ -100,7 +100,7 @@ impl StoreOptions {
     }
 
     /// Blocks and nodes, and bytes of log, that the index may lack before it is brought up to date
-    /// (24,576, and 32 MiB).
+    /// (49,152, and 32 MiB).
     #[must_use]
     pub const fn checkpoint_every(mut self, entries: usize, bytes: u64) -> Self {
         self.checkpoint_entries = entries;

@@ -42,8 +42,8 @@ impl DiskStore {
 
     /// Opens the store in a directory for reading, beside whoever writes to it.
     ///
-    /// The index is the writer's alone, so this makes a private one from the log: about a second for a
-    /// million blocks, in memory while it is small and else in the system's temporary directory.
+    /// The index is the writer's alone, so this makes a private one from the log: some four
+    /// seconds for a million blocks, in memory while it is small and else in the system's temporary directory.
     /// [`refresh`](Store::refresh) takes in what was written since.
     ///
     /// # Errors
