@@ -53,6 +53,11 @@ impl Flights {
         self.blocks.is_empty()
     }
 
+    /// The last block that is under way.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.blocks.last_key_value().map(|(index, _)| *index)
+    }
+
     pub(crate) fn contains(&self, index: u64) -> bool {
         self.blocks.contains_key(&index)
     }

@@ -135,7 +135,11 @@ impl Shared {
 
     /// A longer log, or one on a later fork, is of interest.
     pub(crate) fn wants_longer(&self) -> bool {
-        self.config.eager_upgrade || self.demands.wants_upgrade()
+        // a block past the end comes with the tree that spans it, or after it from another peer
+        let past = |index| index >= self.view.length.get();
+        self.config.eager_upgrade
+            || self.demands.wants_upgrade()
+            || self.flights.last().is_some_and(past)
     }
 
     /// Peers can ask us for the manifest.
