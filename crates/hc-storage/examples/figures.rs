@@ -1,5 +1,6 @@
 //! Figures of the store as tables in Markdown, each beside a raw file write of the same bytes in the same
-//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`.
+//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `churn` for the
+//! space after churn alone.
 //!
 //! Appends at each durability level, the slowest appends while checkpoints and collection go on, opening
 //! after a clean and an unclean exit, to read beside a writer, space after churn, many logs.
@@ -13,6 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -50,6 +52,7 @@ fn main() -> Fallible<()> {
             return open(path.as_ref(), StoreOptions::default().read_only(), block);
         }
         ["open-all", path] => return open_all(path.as_ref()),
+        ["churn"] => return churn(&tempfile::tempdir()?.path().join("churn")),
         _ => {}
     }
     let longest = arguments.first();
@@ -301,19 +304,23 @@ fn churn(path: &Path) -> Fallible<()> {
         "Space beside what is stored, where 800 MB in blocks of 4 KiB go through 128 MB without a pause.\n"
     );
     println!(
-        "| cleared | most while it goes on | at the end | collected | index | p99 of 1000 blocks |"
+        "| cleared | most while it goes on | at the end | collected | index | p99 of 1000 blocks | with its wait before | MB a second |"
     );
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for scattered in [false, true] {
         let (store, core) = create(path)?;
         let blocks = vec![noise(4 << 10); 1000];
-        let (mut worst, mut took) = (0f64, Vec::new());
+        let (mut worst, mut took, mut waited) = (0f64, Vec::new(), Vec::new());
         let mut order = Order::default();
+        let begun_all = Instant::now();
         for round in 0..200u64 {
             let batch = next(&*core, &blocks)?;
+            let asked = Instant::now();
+            thread::sleep(store.delay());
             let begun = Instant::now();
             core.commit(batch, Durability::Os)?.wait()?;
             took.push(begun.elapsed());
+            waited.push(asked.elapsed());
             order.live.extend(round * 1000..(round + 1) * 1000);
             if round >= 32 {
                 let mut batch = Batch::new();
@@ -325,19 +332,24 @@ fn churn(path: &Path) -> Fallible<()> {
                 worst = worst.max(usage.log as f64 / usage.live as f64);
             }
         }
-        took.sort();
-        let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
+        let rate = 200.0 * 4.096 / begun_all.elapsed().as_secs_f64();
+        let p99 = |mut took: Vec<Duration>| {
+            took.sort();
+            let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
+            p99.as_secs_f64() * 1e3
+        };
         let at_once = store.usage()?;
         store.compact(&mut |_| {})?;
         let after = store.usage()?;
         let live = after.live as f64;
         println!(
-            "| {} | {worst:.2} | {:.2} | {:.2} | {:.2} | {:.1} ms |",
+            "| {} | {worst:.2} | {:.2} | {:.2} | {:.2} | {:.1} ms | {:.1} ms | {rate:.0} |",
             if scattered { "anywhere" } else { "the oldest" },
             at_once.log as f64 / live,
             after.log as f64 / live,
             after.index as f64 / live,
-            p99.as_secs_f64() * 1e3
+            p99(took),
+            p99(waited)
         );
         drop(core);
         store.close()?;

@@ -4,9 +4,10 @@
 //! Owns a file system in memory that remembers what was brought to its device and what was not. Knows
 //! nothing of the log: it sees files and writes.
 
+mod index;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,10 +15,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use hc_bitfield::RangeSet;
 
+use self::index::{FaultIndexHost, IndexContent};
 use crate::disk::{Disk, DiskFile, LockGuard, LockRefusal};
 use crate::engine::{DiskStore, StoreOptions, open};
-use crate::error::{IndexError, IndexFault, OpenError};
-use crate::index::{Changes, Index, IndexHost, Visit, engine_fault};
+use crate::error::OpenError;
 use crate::lock::lock;
 
 /// What happens to one call that changes the disk.
@@ -59,6 +60,10 @@ struct State {
     calls: u64,
     faults: BTreeMap<u64, Fault>,
     frozen: bool,
+    /// Whether it makes no holes.
+    solid: bool,
+    /// The most bytes that its files took.
+    peak: u64,
     names: BTreeMap<String, usize>,
     synced_names: BTreeMap<String, usize>,
     files: Vec<Content>,
@@ -80,15 +85,6 @@ enum Change {
     Write(u64, Vec<u8>),
     SetLen(u64),
     Punch(u64, u64),
-}
-
-type Entries = BTreeMap<Vec<u8>, Bytes>;
-
-#[derive(Debug, Default, Clone)]
-struct IndexContent {
-    entries: Entries,
-    synced: Entries,
-    pending: Vec<Changes>,
 }
 
 const SECTOR: usize = 512;
@@ -162,6 +158,17 @@ impl FaultDisk {
             state: Mutex::new(image),
             locked: AtomicBool::new(false),
         }))
+    }
+
+    /// Makes no holes from now on, as many file systems do not.
+    pub fn refuse_holes(&self) {
+        lock(&self.0.state).solid = true;
+    }
+
+    /// The most bytes that its files took so far, all together and without holes.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        lock(&self.0.state).peak
     }
 
     /// Names of the files, in order.
@@ -262,6 +269,13 @@ impl State {
         all.into_iter().filter_map(pick).collect()
     }
 
+    fn change(&mut self, id: usize, change: Change) -> io::Result<()> {
+        self.file(id)?.change(change);
+        let files = self.names.values().filter_map(|id| self.files.get(*id));
+        self.peak = self.peak.max(files.map(Content::allocated).sum());
+        Ok(())
+    }
+
     fn file(&mut self, id: usize) -> io::Result<&mut Content> {
         self.files
             .get_mut(id)
@@ -276,6 +290,10 @@ impl Content {
             bytes,
             ..Self::default()
         }
+    }
+
+    fn allocated(&self) -> u64 {
+        (self.bytes.len() as u64).saturating_sub(self.punched.count())
     }
 
     fn change(&mut self, change: Change) {
@@ -328,31 +346,6 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
             if let Some(place) = bytes.get_mut(size(*offset)..end) {
                 place.copy_from_slice(written);
             }
-        }
-    }
-}
-
-impl IndexContent {
-    fn apply(entries: &mut Entries, changes: &Changes) {
-        for (key, value) in changes {
-            match value {
-                Some(value) => entries.insert(key.clone(), Bytes::copy_from_slice(value)),
-                None => entries.remove(key),
-            };
-        }
-    }
-
-    /// Batches are whole, and lost from some point on.
-    fn survivor(&self, dice: &mut Dice) -> Self {
-        let mut entries = self.synced.clone();
-        let kept = dice.roll(self.pending.len() as u64 + 1);
-        for changes in self.pending.iter().take(usize::try_from(kept).unwrap_or(0)) {
-            Self::apply(&mut entries, changes);
-        }
-        Self {
-            synced: entries.clone(),
-            entries,
-            pending: Vec::new(),
         }
     }
 }
@@ -471,33 +464,29 @@ impl DiskFile for FaultFile {
         let mut bytes = parts.concat();
         match self.disk.call(&mut state)? {
             Verdict::Lost => Ok(()),
-            Verdict::Done => {
-                state.file(self.id)?.change(Change::Write(offset, bytes));
-                Ok(())
-            }
+            Verdict::Done => state.change(self.id, Change::Write(offset, bytes)),
             Verdict::Torn(len) => {
                 bytes.truncate(len);
-                state.file(self.id)?.change(Change::Write(offset, bytes));
+                state.change(self.id, Change::Write(offset, bytes))?;
                 Err(io::ErrorKind::Other.into())
             }
         }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.whole(|state| {
-            state.file(self.id)?.change(Change::SetLen(len));
-            Ok(())
-        })
+        self.disk
+            .whole(|state| state.change(self.id, Change::SetLen(len)))
     }
 
     fn allocated(&self) -> io::Result<u64> {
-        let mut state = lock(&self.disk.0.state);
-        let file = state.file(self.id)?;
-        Ok((file.bytes.len() as u64).saturating_sub(file.punched.count()))
+        Ok(lock(&self.disk.0.state).file(self.id)?.allocated())
     }
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         self.disk.whole(|state| {
+            if state.solid {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
             let file = state.file(self.id)?;
             file.punched.insert(offset..offset.saturating_add(len));
             file.change(Change::Punch(offset, len));
@@ -512,74 +501,6 @@ impl DiskFile for FaultFile {
             file.pending.clear();
             Ok(())
         })
-    }
-}
-
-#[derive(Debug)]
-struct FaultIndexHost(FaultDisk);
-
-#[derive(Debug)]
-struct FaultIndex(FaultDisk);
-
-impl FaultIndex {
-    fn whole(&self, act: impl FnOnce(&mut IndexContent)) -> Result<(), IndexError> {
-        let done = self.0.whole(|state| {
-            act(&mut state.index);
-            Ok(())
-        });
-        done.map_err(|error| engine_fault(self.path(), IndexFault::Io(error.kind())))
-    }
-}
-
-impl IndexHost for FaultIndexHost {
-    fn open(&self) -> Result<Arc<dyn Index>, IndexError> {
-        Ok(Arc::new(FaultIndex(self.0.clone())))
-    }
-
-    fn discard(&self) -> Result<(), IndexError> {
-        FaultIndex(self.0.clone()).whole(|index| *index = IndexContent::default())
-    }
-}
-
-impl Index for FaultIndex {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, IndexError> {
-        Ok(lock(&self.0.0.state).index.entries.get(key).cloned())
-    }
-
-    fn scan(&self, keys: RangeInclusive<Vec<u8>>, visit: Visit<'_>) -> Result<(), IndexError> {
-        let found: Vec<_> = lock(&self.0.0.state)
-            .index
-            .entries
-            .range(keys)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        found
-            .into_iter()
-            .try_for_each(|(key, value)| visit(&key, value))
-    }
-
-    fn apply(&self, changes: Changes) -> Result<(), IndexError> {
-        self.whole(|index| {
-            IndexContent::apply(&mut index.entries, &changes);
-            index.pending.push(changes);
-        })
-    }
-
-    fn flush(&self) -> Result<(), IndexError> {
-        self.whole(|index| {
-            index.synced = index.entries.clone();
-            index.pending.clear();
-        })
-    }
-
-    fn size(&self) -> Result<u64, IndexError> {
-        let state = lock(&self.0.0.state);
-        let len = |(key, value): (&Vec<u8>, &Bytes)| (key.len() + value.len()) as u64;
-        Ok(state.index.entries.iter().map(len).sum())
-    }
-
-    fn path(&self) -> &Path {
-        Path::new("faulty/index")
     }
 }
 

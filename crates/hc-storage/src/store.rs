@@ -11,6 +11,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hc_bitfield::{Bitfield, RangeSet};
@@ -188,6 +189,14 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// What reading may return.
     fn usage(&self) -> Result<Usage, StorageError>;
+
+    /// How long whoever is about to store blocks had better wait before: nothing, unless more was cleared,
+    /// cut or replaced than is given back in the meantime. Who does not wait is made to by
+    /// [`commit`](CoreStore::commit), on its thread, but for no more than a few milliseconds at a time; so
+    /// whoever shares a thread with others asks first, and waits elsewhere.
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Gives back, at once, the space of what was cleared, cut, replaced or deleted. Engines that do so by
     /// themselves need not be told; engines that have nothing to give back do nothing. Calls `progress`

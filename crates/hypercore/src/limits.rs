@@ -76,3 +76,6 @@ pub const SINK_BLOCKS: usize = 1024;
 
 /// Bytes that a [`WriteStream`](crate::WriteStream) gathers before it appends them unasked.
 pub const SINK_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a change may wait for a store that gives space back more slowly than it is taken.
+pub const MAX_STORE_DELAY: Duration = Duration::from_secs(1);

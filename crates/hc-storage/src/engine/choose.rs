@@ -7,6 +7,16 @@ use crate::log::segment;
 /// Segments that are put together where they would fit into one.
 const MERGE: usize = 4;
 
+/// Parts that what is stored has, at least, where much is void.
+const PARTS: u64 = 16;
+
+/// Bytes that a segment may always have.
+const LEAST: u32 = 64 << 10;
+
+/// The round from which on a segment is collected only once next to nothing of it is left: there are 255,
+/// and what has been through all of them would stay for good.
+const LAST_ROUND: u32 = 250;
+
 /// A segment that may be collected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Piece {
@@ -26,9 +36,41 @@ impl Piece {
         self.len.saturating_sub(self.void)
     }
 
+    /// Whether it was collected so often that it is left to become void first.
+    pub(crate) const fn is_worn(&self) -> bool {
+        segment::round(self.number) >= LAST_ROUND && self.void < self.len / 16 * 15
+    }
+
     const fn is_worthwhile(&self) -> bool {
         self.void > 0 && self.void.saturating_mul(3) >= self.len
     }
+}
+
+/// Bytes that are next to nothing, where a segment may have so many.
+pub(crate) fn least(limit: u32) -> u32 {
+    (limit / 32).max(LEAST).min(limit)
+}
+
+/// Bytes of a segment that is collected, where so much is stored: what is collected is there twice for a
+/// moment.
+pub(crate) fn grain(live: u64, limit: u32) -> u32 {
+    let part = u32::try_from(live / PARTS).unwrap_or(u32::MAX);
+    part.clamp(least(limit), limit)
+}
+
+/// Bytes of a segment that is written to, of which nothing can be collected before it is finished: as many
+/// as it may have, unless an eighth of everything is void.
+pub(crate) fn grain_of_tail(all: Space, limit: u32) -> u32 {
+    if all.void().saturating_mul(8) < all.data {
+        limit
+    } else {
+        grain(all.live, limit)
+    }
+}
+
+/// Whether so much is void that a checkpoint is worth making, so that it can be collected.
+pub(crate) fn is_crowded(all: Space, limit: u32) -> bool {
+    all.void().saturating_mul(3) > all.data && all.void() > u64::from(least(limit)) * 2
 }
 
 /// The last place that a segment has or stands for.
@@ -42,7 +84,7 @@ pub(crate) fn through(extent: &Extent, number: u32) -> u32 {
 /// Bytes of a segment that are void: blocks, nodes and facts in proportion, and of what was never
 /// collected half of the rest, which heads make up that have successors.
 pub(crate) fn void_of(number: u32, len: u64, space: Space) -> u64 {
-    let dead = space.data.saturating_sub(space.live);
+    let dead = space.void();
     let facts = len.saturating_sub(space.data);
     let void = dead.saturating_add(facts.saturating_mul(dead) / space.data.max(1));
     let void = void.min(len);
@@ -183,6 +225,39 @@ mod tests {
         assert_eq!(places(next_run(&pieces, 0, LIMIT)), [0]);
         assert_eq!(places(next_run(&pieces, 1, LIMIT)), [2, 3]);
         assert_eq!(places(next_run(&pieces, 4, LIMIT)), []);
+    }
+
+    #[test]
+    fn what_was_collected_often_is_left_until_it_is_void() {
+        let at_round = |round, void| Piece {
+            number: segment::numbered(3, round).expect("a number"),
+            ..piece(3, 1600, void)
+        };
+        assert!(!at_round(LAST_ROUND - 1, 0).is_worn());
+        assert!(at_round(LAST_ROUND, 1499).is_worn());
+        assert!(!at_round(LAST_ROUND, 1500).is_worn());
+        assert!(at_round(LAST_ROUND + 1, 0).is_worn());
+    }
+
+    #[test]
+    fn segments_are_short_where_much_is_void() {
+        const LIMIT: u32 = 64 << 20;
+        let space = |data, live| Space { data, live };
+        assert_eq!(grain_of_tail(space(1 << 30, 1 << 30), LIMIT), LIMIT);
+        assert_eq!(grain_of_tail(space(160 << 20, 128 << 20), LIMIT), 8 << 20);
+        assert_eq!(grain_of_tail(space(160 << 30, 128 << 30), LIMIT), LIMIT);
+        assert_eq!(grain_of_tail(space(10 << 20, 0), LIMIT), LIMIT / 32);
+        assert_eq!(grain(1 << 20, 16 << 10), 16 << 10, "never above the limit");
+        assert_eq!(grain(1 << 20, 1 << 20), LEAST);
+    }
+
+    #[test]
+    fn it_is_crowded_once_a_third_is_void_and_that_is_something() {
+        const LIMIT: u32 = 64 << 20;
+        let space = |data, live| Space { data, live };
+        assert!(!is_crowded(space(150 << 20, 100 << 20), LIMIT));
+        assert!(is_crowded(space(151 << 20, 100 << 20), LIMIT));
+        assert!(!is_crowded(space(4 << 20, 0), LIMIT));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //!    is said there too.
 //! 3. Bring the log to the device, so that whatever made the rest void is there; then the file; give it
 //!    its name.
-//! 4. Point the index to the blocks in it, and have a checkpoint made.
-//! 5. Remove the segments that it stands for.
+//! 4. Point the index to the blocks in it, and have a checkpoint made, for several of them together.
+//! 5. Remove the segments that they stand for.
 //!
 //! A crash before the name leaves things as they were; after it, both are there, and the one that was
 //! collected counts. Appends go on meanwhile: a log is held only while a thousand of its blocks are
@@ -15,14 +15,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Engine;
-use super::choose::{Piece, is_urgent, next_run, through, void_of, worthwhile};
+use super::choose::{Piece, grain, is_urgent, next_run, through, void_of, worthwhile};
+use super::collector::Pace;
 use super::gather::{Gathered, Moves, Output, nodes_still_there, still_there};
 use super::lookups::Lookups;
 use super::state::Core;
@@ -40,12 +38,14 @@ use crate::record::entry::{CoreId, Entry};
 /// Blocks of one log that are pointed elsewhere at once, or nodes that are looked up.
 const STEP: usize = 1024;
 
-/// How long the collector sleeps at most before it looks whether the store was closed.
-const NAP: Duration = Duration::from_millis(20);
+/// Segments' worth of bytes that are collected before the index is told and what they stand for is removed.
+const RUNS: u64 = 2;
 
 /// How much is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
+    /// Segments of which a third is void, while a third is void of all of them.
+    Urgent,
     /// Segments of which a third is void, at a bounded rate of bytes read and written while no more than a
     /// third is void of all of them.
     Worthwhile,
@@ -58,6 +58,10 @@ pub(crate) enum Effort {
 /// What the collector remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Collecting {
+    /// Segments that others stand for of which the index does not know yet.
+    replaced: BTreeSet<u32>,
+    /// Bytes in those others.
+    copied: u64,
     /// Segments that are of no more use, but for snapshots that may still read them.
     doomed: BTreeSet<u32>,
     /// Segments that cannot be collected: something in them is damaged, or about a log with branches.
@@ -79,91 +83,15 @@ impl Collecting {
     }
 }
 
-/// The thread that collects, one for each store that is open for writing.
-#[derive(Debug, Default)]
-pub(crate) struct Collector {
-    asks: Mutex<Option<SyncSender<()>>>,
-    busy: AtomicBool,
-}
-
-impl Collector {
-    pub(crate) fn start(&self, engine: &Arc<Engine>) {
-        let (sender, asked) = sync_channel(1);
-        let engine = Arc::downgrade(engine);
-        let work = move || {
-            while asked.recv().is_ok() {
-                let Some(engine) = engine.upgrade() else {
-                    return;
-                };
-                engine.collector.busy.store(true, Ordering::Release);
-                // what goes wrong here costs nothing but space; a write that goes wrong says so itself
-                let _ = engine.collect(Effort::Worthwhile, &mut |_| {});
-                engine.collector.busy.store(false, Ordering::Release);
-            }
-        };
-        let thread = thread::Builder::new().name("hc-storage-collect".to_owned());
-        if thread.spawn(work).is_ok() {
-            *lock(&self.asks) = Some(sender);
-        }
-    }
-
-    /// Has it look for something to do.
-    pub(crate) fn ask(&self) {
-        if let Some(sender) = &*lock(&self.asks) {
-            self.busy.store(true, Ordering::Release);
-            // one that was asked already will look
-            let _ = sender.try_send(());
-        }
-    }
-
-    pub(crate) fn stop(&self) {
-        lock(&self.asks).take();
-    }
-
-    /// Whether it looks for something to do, or does it.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
-    }
-}
-
-/// Keeps the collector to its rate, and ends it when the store is closed.
-struct Pace<'a> {
-    engine: &'a Engine,
-    rate: Option<u64>,
-    /// Since when it goes at that rate, and the bytes since then.
-    since: Instant,
-    paced: u64,
-    done: u64,
-    progress: &'a mut dyn FnMut(u64),
-}
-
-impl Pace<'_> {
-    fn set_rate(&mut self, rate: Option<u64>) {
-        if self.rate != rate {
-            self.rate = rate;
-            self.since = Instant::now();
-            self.paced = 0;
-        }
-    }
-
-    fn step(&mut self, bytes: u64) -> Result<(), StorageError> {
-        self.done = self.done.saturating_add(bytes);
-        self.paced = self.paced.saturating_add(bytes);
-        (self.progress)(self.done);
-        loop {
-            self.engine.check_open()?;
-            let Some(rate) = self.rate else { return Ok(()) };
-            let due = self.paced.saturating_mul(1000) / rate.max(1);
-            let ahead = Duration::from_millis(due).saturating_sub(self.since.elapsed());
-            if ahead.is_zero() {
-                return Ok(());
-            }
-            thread::sleep(ahead.min(NAP));
-        }
-    }
-}
-
 impl Engine {
+    /// Collects what is urgent, where no thread does.
+    pub(crate) fn collect_here(&self) {
+        if self.options.collect && !self.collector.is_running() {
+            // what goes wrong here costs nothing but space; a write that goes wrong says so itself
+            let _ = self.collect(Effort::Urgent, &mut |_| {});
+        }
+    }
+
     /// Gives back what can be given back.
     pub(crate) fn collect(
         &self,
@@ -175,37 +103,39 @@ impl Engine {
         if effort != Effort::Repair && !lock(&self.gaps).is_empty() {
             return Ok(());
         }
-        if effort != Effort::Worthwhile || self.is_tail_void()? {
+        let all = matches!(effort, Effort::Everything | Effort::Repair);
+        if all || self.is_tail_void() {
             self.finish_segment()?;
         }
-        let mut pace = Pace {
-            engine: self,
-            rate: None,
-            since: Instant::now(),
-            paced: 0,
-            done: 0,
-            progress,
-        };
-        self.remove_doomed(&mut collecting)?;
+        let mut pace = Pace::new(self, progress);
+        self.remove_replaced(&mut collecting)?;
         let mut from = 0;
         loop {
             let extent = self.extent()?;
-            let pieces = self.pieces(&extent, &collecting)?;
-            let slow = effort == Effort::Worthwhile && !is_urgent(&pieces);
-            pace.set_rate(slow.then_some(self.options.collect_rate));
+            let pieces = self.pieces(&extent, &collecting, effort)?;
+            let slow = !is_urgent(&pieces);
+            let paced = slow && effort == Effort::Worthwhile;
+            pace.set_rate(paced.then_some(self.options.collect_rate));
+            let live = lock(&self.registry).space_of_all().live;
+            let limit = self.options.segment_len;
+            let len = if all { limit } else { grain(live, limit) };
             let run = match effort {
-                Effort::Worthwhile => worthwhile(&pieces, self.options.segment_len.into()),
-                _ => next_run(&pieces, from, self.options.segment_len.into()),
+                Effort::Urgent if slow => &[],
+                Effort::Urgent | Effort::Worthwhile => worthwhile(&pieces, len.into()),
+                Effort::Everything | Effort::Repair => next_run(&pieces, from, len.into()),
             };
             let Some((first, last)) = run.first().zip(run.last()) else {
-                return self.remove_doomed(&mut collecting);
+                return self.remove_replaced(&mut collecting);
             };
             let around = segment::place(first.number)..last.through.saturating_add(1);
             from = around.end;
             let numbers: Vec<u32> = run.iter().map(|piece| piece.number).collect();
             match self.collect_run(&extent, &numbers, effort, &mut pace) {
-                Ok(true) => collecting.doomed.extend(numbers),
-                Ok(false) => from = collecting.spare(numbers, around),
+                Ok(Some(copied)) => {
+                    collecting.replaced.extend(numbers);
+                    collecting.copied = collecting.copied.saturating_add(copied);
+                }
+                Ok(None) => from = collecting.spare(numbers, around),
                 Err(error) => {
                     // what is left of it is void, and the next to try makes it anew
                     let _ = self.disk.remove(segment::NEW);
@@ -215,8 +145,21 @@ impl Engine {
                     from = collecting.spare(numbers, around);
                 }
             }
-            self.remove_doomed(&mut collecting)?;
+            // a checkpoint costs about as much after one run as after several
+            if collecting.copied >= u64::from(len) * RUNS {
+                self.remove_replaced(&mut collecting)?;
+            }
         }
+    }
+
+    /// Has the index know what was collected, and removes what that stands for.
+    fn remove_replaced(&self, collecting: &mut Collecting) -> Result<(), StorageError> {
+        if !collecting.replaced.is_empty() {
+            self.checkpoint()?;
+            collecting.doomed.append(&mut collecting.replaced);
+            collecting.copied = 0;
+        }
+        self.remove_doomed(collecting)
     }
 
     /// Whether anything is about a branch, or a log that has or had some: what each of those has may
@@ -252,19 +195,24 @@ impl Engine {
     }
 
     /// Whether half of the segment that is written to is void, and that is much.
-    fn is_tail_void(&self) -> Result<bool, StorageError> {
+    fn is_tail_void(&self) -> bool {
         let Some(mark) = self.log.last() else {
-            return Ok(false);
+            return false;
         };
         let registry = lock(&self.registry);
         let space = registry.space.get(&mark.segment).copied();
-        let void = space.map_or(0, |space| space.data.saturating_sub(space.live));
-        let much = u64::from(self.options.segment_len) / 8;
-        Ok(void > much && void.saturating_mul(2) >= mark.end.into())
+        let void = space.unwrap_or_default().void();
+        let much = grain(registry.space_of_all().live, self.options.segment_len);
+        void > much.into() && void.saturating_mul(2) >= mark.end.into()
     }
 
     /// The segments before the one that has the last frame of which index and `POSITION` know.
-    fn pieces(&self, extent: &Extent, collecting: &Collecting) -> Result<Vec<Piece>, StorageError> {
+    fn pieces(
+        &self,
+        extent: &Extent,
+        collecting: &Collecting,
+        effort: Effort,
+    ) -> Result<Vec<Piece>, StorageError> {
         let Some(recorded) = *lock(&self.recorded) else {
             return Ok(Vec::new());
         };
@@ -282,38 +230,42 @@ impl Engine {
             let len = len.map_err(fault(&*self.disk, Action::Read, &name))?;
             let space = lock(&self.registry).space.get(&number).copied();
             let void = void_of(number, len, space.unwrap_or_default());
-            pieces.push(Piece {
+            let piece = Piece {
                 number,
                 through: through(extent, number),
                 len,
                 void,
                 alone: collecting.doubtful.contains(&number),
-            });
+            };
+            if effort == Effort::Repair || !piece.is_worn() {
+                pieces.push(piece);
+            }
         }
         Ok(pieces)
     }
 
-    /// Collects segments that follow each other into one, unless that cannot be done.
+    /// Collects segments that follow each other into one, unless that cannot be done; says how many bytes
+    /// it has.
     fn collect_run(
         &self,
         extent: &Extent,
         numbers: &[u32],
         effort: Effort,
         pace: &mut Pace<'_>,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<Option<u64>, StorageError> {
         let Some((first, last)) = numbers.first().zip(numbers.last()) else {
-            return Ok(false);
+            return Ok(None);
         };
         let round = numbers.iter().map(|number| segment::round(*number)).max();
         let place = segment::place(*first);
         let Some(number) = segment::numbered(place, round.unwrap_or(0) + 1) else {
             // no more rounds: it is as good as it gets
-            return Ok(false);
+            return Ok(None);
         };
         let lenient = effort == Effort::Repair;
         let mut gathered = self.gather(numbers, lenient, pace)?;
         if self.has_family(&gathered)? {
-            return Ok(false);
+            return Ok(None);
         }
         let oldest = extent.segments.first() == Some(first);
         let mut output = Output::create(self, number, gathered.first)?;
@@ -353,8 +305,7 @@ impl Engine {
         let places = place..through(extent, *last).saturating_add(1);
         let go_on = &mut || pace.step(0);
         self.take_over(number, &places, written.data, &written.moves, go_on)?;
-        self.checkpoint()?;
-        Ok(true)
+        Ok(Some(written.len()))
     }
 
     /// Everything that some segments say.
@@ -371,7 +322,8 @@ impl Engine {
             loop {
                 match scanner.next(Lsn::default()) {
                     Ok(Next::Frame(frame)) => {
-                        let len = frame.mark.end.saturating_sub(frame.mark.start);
+                        // the bytes of its blocks are not read
+                        let len = frame.data.saturating_sub(frame.mark.start);
                         gathered.absorb(*frame);
                         pace.step(len.into())?;
                     }

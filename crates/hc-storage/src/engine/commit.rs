@@ -370,8 +370,10 @@ impl Engine {
 
     /// Has a checkpoint made where one is due.
     pub(crate) fn relieve(&self) -> Result<(), StorageError> {
-        if self.is_pressed(1) && !self.worker.ask_checkpoint() {
+        let due = self.is_pressed(1) || self.throttle.take_crowded();
+        if due && !self.worker.ask_checkpoint() {
             self.checkpoint()?;
+            self.collect_here();
         }
         Ok(())
     }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_bitfield::{Bitfield, RangeSet};
+use hc_merkle::NodeIndex;
 use hc_merkle::manifest::Manifest;
-use hc_merkle::{Node, NodeIndex};
 
 use super::Engine;
-use super::lookups::Lookups;
+use super::lookups::{Lookups, Whereabouts};
 use super::state::{Core, State};
 use crate::batch::BatchError;
 use crate::disk::{DiskFile, fault};
@@ -51,7 +51,7 @@ pub(crate) struct OfCore {
     truncate: Option<u64>,
     /// Blocks that were taken away from what older segments say.
     clears: RangeSet,
-    nodes: BTreeMap<NodeIndex, Node>,
+    nodes: BTreeMap<NodeIndex, PlacedNode>,
     blocks: BTreeMap<u64, Locator>,
     head: Option<HeadRecord>,
     manifest: Option<Manifest>,
@@ -76,11 +76,11 @@ impl Default for Gathered {
 
 impl Gathered {
     pub(crate) fn absorb(&mut self, frame: Frame) {
-        for Located { entry, blocks, .. } in frame.located() {
-            self.default = entry.default.or(self.default);
-            if entry.core != CoreId::STORE {
-                let of_core = self.cores.entry(entry.core).or_default();
-                of_core.absorb(entry, blocks);
+        for located in frame.located() {
+            self.default = located.entry.default.or(self.default);
+            if located.entry.core != CoreId::STORE {
+                let of_core = self.cores.entry(located.entry.core).or_default();
+                of_core.absorb(located);
             }
         }
     }
@@ -91,7 +91,12 @@ impl OfCore {
         self.delete
     }
 
-    fn absorb(&mut self, entry: Entry, locators: Vec<(u64, Locator)>) {
+    fn absorb(&mut self, located: Located) {
+        let Located {
+            entry,
+            blocks,
+            nodes,
+        } = located;
         self.create = entry.create.or(self.create.take());
         self.delete |= entry.delete;
         if let Some(length) = entry.truncate {
@@ -99,9 +104,9 @@ impl OfCore {
             self.nodes.retain(|index, _| index.end().get() <= length);
             self.blocks.split_off(&length);
         }
-        let nodes = entry.nodes.into_iter().map(|node| (node.index, node));
+        let nodes = nodes.into_iter().map(|node| (node.node.index, node));
         self.nodes.extend(nodes);
-        for (block, at) in locators {
+        for (block, at) in blocks {
             self.blocks.insert(block, at);
             self.clears.remove(block..block.saturating_add(1));
         }
@@ -143,8 +148,8 @@ impl OfCore {
             let state = read(&core.state);
             let mut lookups = Lookups::new(core.id, &state, sources);
             for node in nodes {
-                if lookups.node(node.index).map_err(distrust)? == Some(*node) {
-                    self.nodes.insert(node.index, *node);
+                if lookups.has(node).map_err(distrust)? {
+                    self.nodes.insert(node.node.index, *node);
                 }
             }
         }
@@ -259,7 +264,8 @@ impl Output {
         entry.alias = needed.alias.take();
         entry.group = needed.group;
         entry.active = needed.active;
-        let nodes = chunks(std::mem::take(&mut needed.nodes).into_values());
+        let nodes = std::mem::take(&mut needed.nodes).into_values();
+        let nodes = chunks(nodes.map(|placed| placed.node));
         let clears = chunks(needed.clears.iter());
         for at in 0..nodes.len().max(clears.len()).max(1) {
             entry.nodes = nodes.get(at).cloned().unwrap_or_default();
@@ -428,13 +434,15 @@ pub(crate) fn nodes_still_there<'m>(
 ) -> Result<Vec<PlacedNode>, IndexError> {
     let mut moved = Vec::new();
     for to in nodes {
-        let Some(from) = lookups.own_node(to.node.index)? else {
-            continue;
+        let from = match lookups.whereabouts(to.node.index)? {
+            Whereabouts::Known(from) if from.node == to.node => from.place,
+            // what came after it was collected is elsewhere
+            Whereabouts::In(stretch, _) => Some(stretch.place),
+            _ => None,
         };
-        if let (Some(at), Some(new)) = (from.place, to.place)
-            && at.segment != new.segment
-            && places.contains(&segment::place(at.segment))
-            && from.node == to.node
+        if let (Some(from), Some(new)) = (from, to.place)
+            && from.segment != new.segment
+            && places.contains(&segment::place(from.segment))
         {
             moved.push(*to);
         }

@@ -94,6 +94,16 @@ impl Sources<'_> {
     }
 }
 
+/// Where a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    Nowhere,
+    /// In memory or in the index.
+    Known(PlacedNode),
+    /// In a stretch of the log, after so many others.
+    In(Stretch, u8),
+}
+
 /// Looks into overlays and index; keeps the page, and the stretch of the log, that it looked at last.
 pub(crate) struct Lookups<'a> {
     id: CoreId,
@@ -175,23 +185,10 @@ impl<'a> Lookups<'a> {
 
     /// A node that the log has itself, and where it is.
     pub(crate) fn own_node(&mut self, node: NodeIndex) -> Result<Option<PlacedNode>, IndexError> {
-        let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
-        for layer in layers.into_iter().flatten() {
-            match layer.node(node) {
-                Lookup::Found(node) => return Ok(Some(node)),
-                Lookup::Cut => return Ok(None),
-                Lookup::Below => {}
-            }
-        }
-        let (page, from) = (NodePage::of(node), self.sources);
-        let Some(bytes) = load(from, &mut self.nodes, self.id, index::NODES, page)? else {
-            return Ok(None);
-        };
-        let bad = || bad_entry(from.index);
-        let (stretch, before) = match NodePage::find(bytes, node).ok_or_else(bad)? {
-            Found::Nowhere => return Ok(None),
-            Found::Here(node) => return Ok(Some(PlacedNode { node, place: None })),
-            Found::There(stretch, before) => (stretch, before),
+        let (stretch, before) = match self.whereabouts(node)? {
+            Whereabouts::Nowhere => return Ok(None),
+            Whereabouts::Known(node) => return Ok(Some(node)),
+            Whereabouts::In(stretch, before) => (stretch, before),
         };
         let held = self.stretch.take().filter(|(held, _)| *held == stretch);
         let (_, bytes) = match held {
@@ -202,7 +199,37 @@ impl<'a> Lookups<'a> {
             }
         };
         let found = stretch.find(bytes, before, node);
-        found.map(Some).ok_or_else(bad)
+        found.map(Some).ok_or_else(|| bad_entry(self.sources.index))
+    }
+
+    /// Where the log has a node itself, which is not read for that.
+    pub(crate) fn whereabouts(&mut self, node: NodeIndex) -> Result<Whereabouts, IndexError> {
+        let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
+        for layer in layers.into_iter().flatten() {
+            match layer.node(node) {
+                Lookup::Found(node) => return Ok(Whereabouts::Known(node)),
+                Lookup::Cut => return Ok(Whereabouts::Nowhere),
+                Lookup::Below => {}
+            }
+        }
+        let (page, from) = (NodePage::of(node), self.sources);
+        let Some(bytes) = load(from, &mut self.nodes, self.id, index::NODES, page)? else {
+            return Ok(Whereabouts::Nowhere);
+        };
+        match NodePage::find(bytes, node).ok_or_else(|| bad_entry(from.index))? {
+            Found::Nowhere => Ok(Whereabouts::Nowhere),
+            Found::Here(node) => Ok(Whereabouts::Known(PlacedNode { node, place: None })),
+            Found::There(stretch, before) => Ok(Whereabouts::In(stretch, before)),
+        }
+    }
+
+    /// Whether a node of a segment is still what the log has.
+    pub(crate) fn has(&mut self, placed: &PlacedNode) -> Result<bool, IndexError> {
+        Ok(match self.whereabouts(placed.node.index)? {
+            Whereabouts::Nowhere => false,
+            Whereabouts::Known(found) => found.node == placed.node,
+            Whereabouts::In(stretch, _) => placed.place.is_some_and(|at| stretch.holds(at)),
+        })
     }
 
     /// Blocks that the log has itself in some ranges, each once.

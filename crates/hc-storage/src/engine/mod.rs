@@ -9,6 +9,7 @@ mod branch;
 mod checkpoint;
 mod choose;
 mod collect;
+mod collector;
 mod commit;
 mod core;
 mod gather;
@@ -39,7 +40,8 @@ pub use self::open::StoreOptions;
 pub(crate) use self::open::open;
 pub use self::store::DiskStore;
 
-use self::collect::{Collecting, Collector};
+use self::collect::Collecting;
+use self::collector::Collector;
 use self::holes::Holes;
 use self::names::NamedId;
 use self::pages::Pages;
@@ -127,7 +129,22 @@ pub(crate) struct Space {
     pub(crate) live: u64,
 }
 
+impl Space {
+    pub(crate) const fn void(self) -> u64 {
+        self.data.saturating_sub(self.live)
+    }
+}
+
 impl Registry {
+    /// Of all segments together.
+    pub(crate) fn space_of_all(&self) -> Space {
+        let spaces = self.space.values();
+        spaces.fold(Space::default(), |all, space| Space {
+            data: all.data.saturating_add(space.data),
+            live: all.live.saturating_add(space.live),
+        })
+    }
+
     pub(crate) fn space_of(&mut self, segment: u32) -> &mut Space {
         self.dirty_space.insert(segment);
         self.space.entry(segment).or_default()

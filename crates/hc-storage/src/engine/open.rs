@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::collect::Collector;
+use super::collector::Collector;
 use super::pages::Pages;
 use super::secrets::{self, Secrets};
 use super::store::DiskStore;

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hc_merkle::DiscoveryKey;
 
-use super::Engine;
 use super::collect::Effort;
 use super::commit::{Commit, Effects};
 use super::core::CoreHandle;
 use super::open::StoreOptions;
 use super::state::{Core, Facts};
+use super::{Engine, Space};
 use crate::batch::Batch;
 use crate::disk::fault;
 use crate::durability::{Durability, Ticket};
@@ -270,7 +271,7 @@ impl Store for DiskStore {
         let log = self.0.log_len()?;
         let index = self.0.index.size()?;
         let registry = lock(&self.0.registry);
-        let (data, live) = registry.blocks_len();
+        let Space { data, live } = registry.space_of_all();
         let total = log.saturating_add(index);
         Ok(Usage {
             total,
@@ -280,6 +281,10 @@ impl Store for DiskStore {
             // of an index that was made again nobody knows what holes there are
             dead: data.min(log).saturating_sub(live),
         })
+    }
+
+    fn delay(&self) -> Duration {
+        self.0.owed()
     }
 
     fn compact(&self, progress: &mut dyn FnMut(u64)) -> Result<(), StorageError> {

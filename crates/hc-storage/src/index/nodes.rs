@@ -65,6 +65,12 @@ impl Stretch {
         Some(PlacedNode { node, place })
     }
 
+    /// Whether a node is one of its own, by where it is.
+    pub(crate) const fn holds(&self, at: NodePlace) -> bool {
+        let NodePlace { segment, offset } = self.place;
+        segment == at.segment && offset <= at.offset && at.offset - offset < self.len as u32
+    }
+
     fn open<'a>(&self, bytes: &'a [u8]) -> Option<Cursor<'a>> {
         let whole = bytes.len() == usize::from(self.len) && crc32c::crc32c(bytes) == self.crc;
         whole.then_some(Cursor::new(bytes))

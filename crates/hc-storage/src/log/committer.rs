@@ -4,7 +4,7 @@
 //! others wait for it. Syncing works the same way, beside writing. Owns the end of the log. Knows
 //! nothing of what is in a frame.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -28,7 +28,8 @@ pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     files: Files,
     store: StoreId,
-    segment_len: u32,
+    /// Bytes after which a new segment is begun.
+    segment_len: AtomicU32,
     tail: Mutex<Tail>,
     changed: Condvar,
     /// Segment and offset up to which the operating system has everything.
@@ -105,7 +106,7 @@ impl Log {
             files: Files::new(Arc::clone(&disk)),
             disk,
             store,
-            segment_len,
+            segment_len: AtomicU32::new(segment_len),
             tail: Mutex::new(tail),
             changed: Condvar::new(),
             written: AtomicU64::new(pack(end.segment, end.offset)),
@@ -129,7 +130,7 @@ impl Log {
         tail.check()?;
         let (len, data_offset) = (frame.frame_len(), frame.data_offset());
         let end = u64::from(tail.next.offset).saturating_add(len);
-        if end > u64::from(self.segment_len) {
+        if end > u64::from(self.segment_len.load(Ordering::Relaxed)) {
             tail.begin_segment();
         }
         let at = tail.next;
@@ -165,6 +166,11 @@ impl Log {
             start: at.offset,
             data,
         })
+    }
+
+    /// From now on a new segment is begun after so many bytes.
+    pub(crate) fn set_segment_len(&self, bytes: u32) {
+        self.segment_len.store(bytes, Ordering::Relaxed);
     }
 
     /// Has the next frame begin a segment.

@@ -52,6 +52,7 @@ pub(crate) use self::seal::Seal;
 pub(crate) use self::truncate::TruncateOptions;
 use crate::event::{Event, Watchers};
 use crate::hub::Hub;
+use crate::limits::MAX_STORE_DELAY;
 use crate::line::{Enlisted, Lines};
 use crate::replicate::Swarm;
 use crate::rt::Runtime;
@@ -214,6 +215,23 @@ impl Core {
         self.fault.set(Arc::new(error)).ok();
         self.end_demands();
         self.attend();
+    }
+
+    /// Waits before so many bytes are stored, where the store is behind in giving back space: without a
+    /// thread, and not for longer than [`MAX_STORE_DELAY`].
+    pub(crate) async fn wait_for_space(&self, bytes: usize) {
+        if bytes == 0 || self.store.delay().is_zero() {
+            return;
+        }
+        let begun = self.runtime.now();
+        loop {
+            let left = MAX_STORE_DELAY.saturating_sub(self.runtime.now() - begun);
+            let delay = self.store.delay().min(left);
+            if delay.is_zero() {
+                return;
+            }
+            self.runtime.sleep_until(self.runtime.now() + delay).await;
+        }
     }
 
     /// Runs a job that may wait for a disk. `None` if it did not run to its end.

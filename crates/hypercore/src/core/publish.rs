@@ -134,6 +134,7 @@ impl Core {
         staged: Staged,
         level: Durability,
     ) -> Result<(), CommitError> {
+        self.wait_for_space(staged.batch.byte_len()).await;
         if level < Durability::Disk {
             return self.commit_now(guard, staged, level);
         }

@@ -91,6 +91,15 @@ pub(crate) enum Part {
     },
 }
 
+impl Part {
+    fn byte_len(&self) -> usize {
+        match self {
+            Self::Log { staged, .. } => staged.batch.byte_len(),
+            Self::Line { staged, .. } => staged.batch.byte_len(),
+        }
+    }
+}
+
 /// Writes all parts, publishes them, and then what else has to be done before anybody else has a turn.
 /// On a thread that may block where it does.
 pub(crate) async fn commit_together(
@@ -100,6 +109,8 @@ pub(crate) async fn commit_together(
     level: Durability,
     after: impl FnOnce() + Send + 'static,
 ) -> Result<(), CommitError> {
+    core.wait_for_space(parts.iter().map(Part::byte_len).sum())
+        .await;
     let store = core.store.clone();
     let write = move || commit_now(&*store, turns, parts, level, after);
     if level < Durability::Disk {

@@ -217,6 +217,7 @@ impl LineState {
         level: Durability,
     ) -> Result<(), CommitError> {
         let (line, core) = (self.clone(), self.place().core.clone());
+        core.wait_for_space(staged.batch.byte_len()).await;
         let write = move || line.commit_now(guard, staged, level);
         if level < Durability::Disk {
             return write();
