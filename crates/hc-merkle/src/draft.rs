@@ -45,21 +45,21 @@ impl Draft {
             fork: head.fork,
             length: head.length,
             byte_length: head.byte_length,
-            roots: head.roots.clone(),
+            roots: head.roots().to_vec(),
             nodes: Vec::new(),
             blocks: Vec::new(),
         }
     }
 
     /// A draft that continues `shorter`, an earlier state of the log that stands at `base`.
-    pub(crate) fn truncated(base: (Fork, Length), shorter: Head) -> Self {
+    pub(crate) fn truncated(base: (Fork, Length), shorter: &Head) -> Self {
         Self {
             base,
             truncate: Some(shorter.length),
             fork: shorter.fork,
             length: shorter.length,
             byte_length: shorter.byte_length,
-            roots: shorter.roots,
+            roots: shorter.roots().to_vec(),
             nodes: Vec::new(),
             blocks: Vec::new(),
         }
@@ -144,13 +144,12 @@ impl Draft {
     /// The head as it stands, unsigned.
     #[must_use]
     pub fn head(&self) -> Head {
-        Head {
-            fork: self.fork,
-            length: self.length,
-            byte_length: self.byte_length,
-            roots: self.roots.clone(),
-            signature: None,
-        }
+        Head::of(
+            self.fork,
+            self.length,
+            self.byte_length,
+            self.roots.as_slice().into(),
+        )
     }
 
     /// Has the head signed and makes the change that writes it. `sign` gets the unsigned head and
@@ -204,7 +203,7 @@ impl Draft {
         }
         let new = known.split_off(shared);
         self.append(known)?;
-        if self.roots != log.roots {
+        if self.roots != log.roots() {
             return Err(RejoinError::Diverged);
         }
         (self.base, self.fork) = ((log.fork, log.length), log.fork);

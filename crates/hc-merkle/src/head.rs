@@ -1,5 +1,6 @@
 //! The head of a log: an immutable value. Knows nothing of how one is reached from another.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -14,7 +15,8 @@ pub struct Head {
     pub(crate) fork: Fork,
     pub(crate) length: Length,
     pub(crate) byte_length: ByteLength,
-    pub(crate) roots: Vec<Node>,
+    /// None where there are none. Shared, as a head is kept in several places.
+    pub(crate) roots: Option<Arc<[Node]>>,
     pub(crate) signature: Option<Bytes>,
 }
 
@@ -26,7 +28,7 @@ impl Head {
             fork: Fork::ZERO,
             length: Length::ZERO,
             byte_length: ByteLength::ZERO,
-            roots: Vec::new(),
+            roots: None,
             signature: None,
         }
     }
@@ -50,13 +52,23 @@ impl Head {
                 .checked_add(root.size.get())
                 .ok_or(HeadError::TooManyBytes)?;
         }
-        Ok(Self {
+        Ok(Self::of(fork, length, ByteLength::new(bytes), roots.into()))
+    }
+
+    /// The head of a tree whose roots were counted, unsigned.
+    pub(crate) fn of(
+        fork: Fork,
+        length: Length,
+        byte_length: ByteLength,
+        roots: Arc<[Node]>,
+    ) -> Self {
+        Self {
             fork,
             length,
-            byte_length: ByteLength::new(bytes),
-            roots,
+            byte_length,
+            roots: (!roots.is_empty()).then_some(roots),
             signature: None,
-        })
+        }
     }
 
     /// The same head with a signature over it.
@@ -69,7 +81,7 @@ impl Head {
     /// Hash over the roots: what is signed, with length and fork.
     #[must_use]
     pub fn tree_hash(&self) -> TreeHash {
-        hash::tree_hash(&self.roots)
+        hash::tree_hash(self.roots())
     }
 
     /// What a signature over this head is made over.
@@ -103,7 +115,7 @@ impl Head {
     /// The roots of the tree, from left to right.
     #[must_use]
     pub fn roots(&self) -> &[Node] {
-        &self.roots
+        self.roots.as_deref().unwrap_or_default()
     }
 
     /// The signature as it stands in proofs: 64 bytes in compat mode and for manifests of version 0

@@ -40,7 +40,7 @@ impl ByteRange {
     /// [`OffsetError::OutOfBounds`] where the tree has no such node.
     pub fn of_node(head: &Head, index: NodeIndex) -> Result<Self, OffsetError> {
         let mut base = 0u64;
-        for root in &head.roots {
+        for root in head.roots() {
             if root.index.contains(index) {
                 let mut wanted = lefts(index, root.index);
                 let size = (root.index == index).then_some(root.size.get());

@@ -49,7 +49,7 @@ impl Seek {
         if left == 0 {
             return Self::at(0);
         }
-        for root in &head.roots {
+        for root in head.roots() {
             let size = unpadded(root.size, root.index.leaves(), padding);
             if left == size {
                 return Self::at(root.index.end().get());

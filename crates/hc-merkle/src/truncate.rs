@@ -34,14 +34,14 @@ impl Truncation {
             });
         }
         let shared = full_roots(length)
-            .zip(&head.roots)
+            .zip(head.roots())
             .take_while(|(index, root)| root.index == *index)
             .count();
         Ok(Self {
             base: (head.fork, head.length),
             fork,
             length,
-            kept: head.roots.iter().take(shared).copied().collect(),
+            kept: head.roots().iter().take(shared).copied().collect(),
             wanted: full_roots(length).skip(shared).collect(),
         })
     }
@@ -65,6 +65,6 @@ impl Truncation {
             roots.push(root.ok_or(TruncateError::MissingNode { index })?);
         }
         let head = Head::new(self.fork, self.length, roots)?;
-        Ok(Draft::truncated(self.base, head))
+        Ok(Draft::truncated(self.base, &head))
     }
 }

@@ -3,12 +3,15 @@
 //! Owns the rules of each mode: compat, manifests of version 0, and of version 1 and later; quorum,
 //! patches, prologue. Knows nothing of where a head comes from or where a secret key is kept.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use hc_encoding::DecodeError;
+use once_cell::race::OnceBox;
 use thiserror::Error;
 
 use crate::flat::growth;
@@ -132,20 +135,24 @@ pub enum SignatureError {
     Prologue,
 }
 
-/// Decides whether a head is signed by those who may. Made from what the key of a log stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verifier {
+/// Decides whether a head is signed by those who may. Made from what the key of a log stands for. Clones
+/// share what it takes.
+#[derive(Debug, Clone)]
+pub struct Verifier(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     key: CoreKey,
     mode: Mode,
     /// The points of the public keys, in order; `None` where a key is not on the curve and can not have
-    /// signed anything.
-    points: Vec<Option<VerifyingKey>>,
+    /// signed anything. There once something was verified: of many logs that are open, most never do.
+    points: OnceBox<Box<[Option<VerifyingKey>]>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Mode {
     Compat(Context),
-    Manifest(Manifest),
+    Manifest(Arc<Manifest>),
 }
 
 /// How signatures stand in proofs.
@@ -156,28 +163,29 @@ enum Form {
     Multi(ManifestVersion),
 }
 
+impl PartialEq for Verifier {
+    fn eq(&self, other: &Self) -> bool {
+        // the points follow from these
+        (self.0.key, &self.0.mode) == (other.0.key, &other.0.mode)
+    }
+}
+
+impl Eq for Verifier {}
+
 impl Verifier {
     /// For the log with this key, whose manifest is known: in compat mode where the key is the public
     /// key of its only signer, else the key has to be its hash.
     ///
     /// # Errors
     /// [`ManifestError`] where the manifest is invalid or another log's.
-    pub fn new(key: CoreKey, manifest: Manifest) -> Result<Self, ManifestError> {
+    pub fn new(key: CoreKey, manifest: impl Into<Arc<Manifest>>) -> Result<Self, ManifestError> {
+        let manifest = manifest.into();
         manifest.validate()?;
         if manifest.is_compat(&key) {
             return Ok(Self::compat(PublicKey(*key.as_bytes())));
         }
         manifest.check_key(&key)?;
-        let points = manifest
-            .signers
-            .iter()
-            .map(|signer| signer.public_key.to_point())
-            .collect();
-        Ok(Self {
-            key,
-            mode: Mode::Manifest(manifest),
-            points,
-        })
+        Ok(Self::of(key, Mode::Manifest(manifest)))
     }
 
     /// For the log that this manifest names.
@@ -201,25 +209,38 @@ impl Verifier {
     }
 
     fn bare(public_key: PublicKey, context: Context) -> Self {
-        Self {
-            key: CoreKey(public_key.0),
-            mode: Mode::Compat(context),
-            points: [public_key.to_point()].into(),
-        }
+        Self::of(CoreKey(public_key.0), Mode::Compat(context))
+    }
+
+    fn of(key: CoreKey, mode: Mode) -> Self {
+        Self(Arc::new(Shared {
+            key,
+            mode,
+            points: OnceBox::new(),
+        }))
     }
 
     /// The key of the log.
     #[must_use]
     pub fn key(&self) -> CoreKey {
-        self.key
+        self.0.key
     }
 
     /// The manifest; `None` in compat mode, where it says nothing and is never sent.
     #[must_use]
     pub fn manifest(&self) -> Option<&Manifest> {
-        match &self.mode {
+        match &self.0.mode {
             Mode::Compat(_) => None,
             Mode::Manifest(manifest) => Some(manifest),
+        }
+    }
+
+    /// [`manifest`](Self::manifest), to be kept somewhere else too.
+    #[must_use]
+    pub fn shared_manifest(&self) -> Option<Arc<Manifest>> {
+        match &self.0.mode {
+            Mode::Compat(_) => None,
+            Mode::Manifest(manifest) => Some(Arc::clone(manifest)),
         }
     }
 
@@ -227,14 +248,14 @@ impl Verifier {
     /// the key of the log.
     #[must_use]
     pub fn described(&self) -> Manifest {
-        let compat = || Manifest::single(PublicKey(*self.key.as_bytes()));
+        let compat = || Manifest::single(PublicKey(*self.0.key.as_bytes()));
         self.manifest().cloned().unwrap_or_else(compat)
     }
 
     /// Whether the key is the public key of the one who signs.
     #[must_use]
     pub fn is_compat(&self) -> bool {
-        matches!(self.mode, Mode::Compat(_))
+        matches!(self.0.mode, Mode::Compat(_))
     }
 
     /// The fixed start of the log. Version 0 has none that counts: there it only makes the key.
@@ -361,15 +382,17 @@ impl Verifier {
     }
 
     fn form(&self) -> Form {
-        match &self.mode {
+        match &self.0.mode {
             Mode::Compat(_) => Form::Plain,
-            Mode::Manifest(Manifest {
-                version,
-                allow_patch: false,
-                signers,
-                ..
-            }) if *version == ManifestVersion::V0 && signers.len() == 1 => Form::Plain,
-            Mode::Manifest(manifest) => Form::Multi(manifest.version),
+            Mode::Manifest(manifest) => match &**manifest {
+                Manifest {
+                    version: ManifestVersion::V0,
+                    allow_patch: false,
+                    signers,
+                    ..
+                } if signers.len() == 1 => Form::Plain,
+                manifest => Form::Multi(manifest.version),
+            },
         }
     }
 
@@ -390,8 +413,8 @@ impl Verifier {
 
     /// The number of the signer with this public key.
     fn number(&self, public_key: &PublicKey) -> Result<usize, SignError> {
-        let found = match &self.mode {
-            Mode::Compat(_) => (self.key.as_bytes() == public_key.as_bytes()).then_some(0),
+        let found = match &self.0.mode {
+            Mode::Compat(_) => (self.0.key.as_bytes() == public_key.as_bytes()).then_some(0),
             Mode::Manifest(manifest) => manifest
                 .signers
                 .iter()
@@ -402,17 +425,32 @@ impl Verifier {
         })
     }
 
+    /// Decompressed once, for those who verify often.
+    fn points(&self) -> &[Option<VerifyingKey>] {
+        let decompress = || {
+            let point = |key: PublicKey| key.to_point();
+            Box::new(match &self.0.mode {
+                Mode::Compat(_) => [point(PublicKey(*self.0.key.as_bytes()))].into(),
+                Mode::Manifest(manifest) => {
+                    let keys = manifest.signers.iter().map(|signer| signer.public_key);
+                    keys.map(point).collect()
+                }
+            })
+        };
+        self.0.points.get_or_init(decompress)
+    }
+
     /// What binds the signature of this signer to this log.
     fn context(&self, number: usize) -> Context {
-        match &self.mode {
+        match &self.0.mode {
             Mode::Compat(context) => *context,
             Mode::Manifest(manifest) if manifest.version == ManifestVersion::V0 => manifest
                 .signers
                 .get(number)
-                .map_or(Context::Key(self.key), |signer| {
+                .map_or(Context::Key(self.0.key), |signer| {
                     Context::Namespace(signer.namespace)
                 }),
-            Mode::Manifest(_) => Context::Key(self.key),
+            Mode::Manifest(_) => Context::Key(self.0.key),
         }
     }
 
@@ -461,7 +499,7 @@ impl Verifier {
         let number =
             usize::try_from(signer).map_err(|_| SignatureError::UnknownSigner { signer })?;
         let point = self
-            .points
+            .points()
             .get(number)
             .ok_or(SignatureError::UnknownSigner { signer })?;
         let signable = Signable::new(self.context(number), tree);

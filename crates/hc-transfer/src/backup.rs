@@ -32,6 +32,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params};
 use hc_encoding::{decode_exact, encode_to_vec};
@@ -318,7 +319,7 @@ impl KeyBackup {
             let Some(secret) = &auth.secret_key else {
                 continue;
             };
-            let manifest = auth.manifest.as_ref().map(encode_to_vec);
+            let manifest = auth.manifest.as_deref().map(encode_to_vec);
             // Room for all of it, so that no copy of what is before is left behind when it grows.
             let needed = 256 + manifest.as_ref().map_or(0, Vec::len);
             grow(&mut out, needed);
@@ -357,7 +358,7 @@ impl KeyBackup {
                 None => None,
             };
             let (manifest, compat) = match cursor.varint()? {
-                2 => (Some(decode_exact(cursor.slice()?).ok()?), false),
+                2 => (Some(Arc::new(decode_exact(cursor.slice()?).ok()?)), false),
                 1 => (None, true),
                 0 => (None, false),
                 _ => return None,

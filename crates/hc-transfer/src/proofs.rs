@@ -4,6 +4,7 @@
 //! nothing of what becomes of the proofs.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use hc_bitfield::Bitfield;
 use hc_merkle::hash::{leaf_node, parent_node};
@@ -85,7 +86,7 @@ pub(crate) fn authority(auth: &Auth) -> Result<Authority, ManifestError> {
 pub(crate) struct Proofs<'a> {
     source: &'a dyn Source,
     head: Head,
-    manifest: Option<Manifest>,
+    manifest: Option<Arc<Manifest>>,
     prologue: Option<Prologue>,
     have: Bitfield,
     /// Blocks that whoever takes the proofs has by now.
@@ -106,7 +107,7 @@ impl<'a> Proofs<'a> {
         let end = range.end.min(head.length().get());
         Ok(Self {
             source,
-            manifest: verifier.and_then(Verifier::manifest).cloned(),
+            manifest: verifier.and_then(Verifier::shared_manifest),
             prologue: verifier.and_then(Verifier::prologue).copied(),
             have: source.bitfield()?,
             given,
@@ -231,7 +232,7 @@ impl<'a> Proofs<'a> {
             Some(block) => self.source.block(block.index)?,
             None => None,
         };
-        Ok(plan.assemble(&nodes, block, self.manifest.as_ref())?)
+        Ok(plan.assemble(&nodes, block, self.manifest.as_deref())?)
     }
 
     /// Whether the log's head is signed by who may.

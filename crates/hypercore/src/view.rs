@@ -3,7 +3,7 @@
 //! Readers take the current one and keep it as long as they like; only `core/publish.rs` puts a new
 //! one in place, and only after a commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hc_bitfield::Bitfield;
 use hc_merkle::{Authority, Head, Length};
@@ -31,6 +31,9 @@ pub(crate) struct View {
     pub(crate) parted: Arc<Cuts>,
 }
 
+/// Of most logs: all of them share it.
+static NO_CUTS: LazyLock<Arc<Cuts>> = LazyLock::new(Arc::default);
+
 impl View {
     pub(crate) fn new(head: Head, have: Bitfield, authority: Authority) -> Self {
         let contiguous = Length::new(have.contiguous_len());
@@ -41,8 +44,8 @@ impl View {
             authority: Arc::new(authority),
             epoch: 0,
             lost: None,
-            cuts: Arc::default(),
-            parted: Arc::default(),
+            cuts: Arc::clone(&NO_CUTS),
+            parted: Arc::clone(&NO_CUTS),
         }
     }
 

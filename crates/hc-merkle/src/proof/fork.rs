@@ -193,7 +193,7 @@ impl Reorg {
         }
         self.expected.clear();
         if let Search::Roots = self.search {
-            let first = self.head.roots.iter().find(|root| !self.is_shared(root));
+            let first = self.head.roots().iter().find(|root| !self.is_shared(root));
             self.search = match first {
                 Some(root) => Search::Under(*root),
                 None => Search::Found(self.head.length),

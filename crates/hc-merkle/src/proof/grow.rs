@@ -136,7 +136,7 @@ impl Growing {
     fn new(head: &Head) -> Self {
         Self {
             roots: head
-                .roots
+                .roots()
                 .iter()
                 .map(|root| (*root, Size::Stored))
                 .collect(),

@@ -132,7 +132,7 @@ impl Plan {
             .into_iter()
             .flatten()
             .flatten()
-            .filter(|index| known(&head.roots, **index).is_none())
+            .filter(|index| known(head.roots(), **index).is_none())
             .copied()
             .collect();
         wanted.sort_unstable();
@@ -141,7 +141,7 @@ impl Plan {
             fork: head.fork,
             request,
             parts,
-            known: head.roots.clone(),
+            known: head.roots().to_vec(),
             wanted,
             signature: head.signature.clone().unwrap_or_default(),
         }
@@ -267,7 +267,7 @@ impl Planner {
                 .map_err(|_| PlanError::OutOfBounds { index: top })?;
             self.stage = Stage::Top(top, range);
         } else if self.request.upgrade.is_some() {
-            let unknown = |index: &NodeIndex| known(&self.head.roots, *index).is_none();
+            let unknown = |index: &NodeIndex| known(self.head.roots(), *index).is_none();
             self.stage = Stage::Roots(full_roots(self.to).filter(unknown).collect());
         }
         Ok(())
@@ -308,7 +308,7 @@ impl Planner {
         };
         let mut left = seek.bytes.get();
         for index in full_roots(self.to) {
-            let root = known(&self.head.roots, index)
+            let root = known(self.head.roots(), index)
                 .or_else(|| node_at(read, wanted.iter().position(|one| *one == index)?, index))
                 .ok_or(PlanError::MissingNode { index })?;
             let size = unpadded(root.size, index.leaves(), seek.padding);

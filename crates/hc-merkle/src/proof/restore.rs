@@ -92,7 +92,7 @@ impl Remote {
 /// Whether two heads of one length are of the same tree. Sizes that are only known together may differ,
 /// hashes may not.
 fn compare(ours: &Head, theirs: &Head) -> Result<(), ProofError> {
-    for (our, their) in ours.roots.iter().zip(&theirs.roots) {
+    for (our, their) in ours.roots().iter().zip(theirs.roots()) {
         if our.hash != their.hash {
             return Err(ProofError::Checksum { index: our.index });
         }

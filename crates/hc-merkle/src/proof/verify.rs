@@ -203,7 +203,7 @@ impl Batch {
             batch.learned = judge.authority.verifier().cloned();
         }
         let tops = batch.items.iter().flatten().filter_map(|item| item.top);
-        let known = |index| head.roots.iter().any(|root| root.index == index);
+        let known = |index| head.roots().iter().any(|root| root.index == index);
         batch.expected = tops
             .map(|top| top.node.index)
             .filter(|index| !known(*index))
@@ -452,7 +452,7 @@ impl Merged {
         let read = expected.iter().zip(stored);
         let read = read.filter_map(|(index, node)| node.filter(|node| node.index == *index));
         let known = base
-            .roots
+            .roots()
             .iter()
             .copied()
             .chain(read)

@@ -29,7 +29,7 @@ fn verifier(case: &Value) -> Verifier {
         Some("compat") => Verifier::compat(public_key()),
         Some("compat without the header") => Verifier::legacy(public_key()),
         _ => {
-            let manifest = decode_exact(&bytes(&case["manifest"])).expect("a manifest");
+            let manifest: Manifest = decode_exact(&bytes(&case["manifest"])).expect("a manifest");
             Verifier::new(CoreKey(array(&case["key"])), manifest).expect("of this key")
         }
     }

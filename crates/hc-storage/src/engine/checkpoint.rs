@@ -60,7 +60,7 @@ struct Frozen {
     core: Arc<Core>,
     deleted: bool,
     overlay: Arc<Overlay>,
-    lineage: Option<Lineage>,
+    lineage: Option<Box<Lineage>>,
     facts: Facts,
     record: HeadRecord,
     indexed_bits: Bitfield,
@@ -339,7 +339,7 @@ impl Frozen {
         value.push(u8::from(self.facts.encryption.is_some()));
         value.push(self.facts.encryption.map_or(0, |scheme| scheme.0));
         value.push(u8::from(self.facts.manifest.is_some()));
-        if let Some(manifest) = &self.facts.manifest {
+        if let Some(manifest) = self.facts.manifest.as_deref() {
             put_bytes(&mut value, &hc_encoding::encode_to_vec(manifest));
         }
         value.push(u8::from(self.facts.alias.is_some()));

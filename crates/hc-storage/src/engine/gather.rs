@@ -175,7 +175,7 @@ impl OfCore {
         self.manifest = self
             .manifest
             .take()
-            .filter(|it| facts.manifest.as_ref() == Some(it));
+            .filter(|it| facts.manifest.as_deref() == Some(it));
         self.encryption = self.encryption.filter(|it| facts.encryption == Some(*it));
         self.hints = self.hints.filter(|it| facts.hints == *it);
         self.alias = self

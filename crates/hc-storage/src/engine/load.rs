@@ -104,12 +104,12 @@ impl Engine {
         // a branch of a branch there is not
         let parent = self.core_as_is(registry, origin.parent)?.ok_or_else(bad)?;
         let core = load_rest(index, id, parent.identity, Facts::empty())?;
-        write(&core.state).lineage = Some(Lineage {
+        write(&core.state).lineage = Some(Box::new(Lineage {
             parent,
             name: origin.name,
             length: origin.length,
             cut,
-        });
+        }));
         Ok(Some(core))
     }
 
@@ -208,7 +208,7 @@ fn decode_auth(value: &[u8], facts: &mut Facts) -> Option<Identity> {
     let (encrypted, scheme) = (cursor.u8()? == 1, cursor.u8()?);
     facts.encryption = encrypted.then_some(EncryptionScheme(scheme));
     if cursor.u8()? == 1 {
-        facts.manifest = Some(hc_encoding::decode_exact(cursor.bytes()?).ok()?);
+        facts.manifest = Some(Arc::new(hc_encoding::decode_exact(cursor.bytes()?).ok()?));
     }
     if cursor.u8()? == 1 {
         facts.alias = Some(Arc::new(Alias::decode(&mut cursor)?));

@@ -35,7 +35,7 @@ pub(crate) struct Core {
 pub(crate) struct State {
     pub(crate) deleted: bool,
     /// Of a branch: where it comes from.
-    pub(crate) lineage: Option<Lineage>,
+    pub(crate) lineage: Option<Box<Lineage>>,
     pub(crate) facts: Facts,
     /// What was last written. The roots in `facts.head` are missing of it while the log is read back.
     pub(crate) record: HeadRecord,
@@ -65,7 +65,7 @@ pub(crate) struct Facts {
     pub(crate) head: Head,
     pub(crate) bitfield: Bitfield,
     pub(crate) hints: Hints,
-    pub(crate) manifest: Option<Manifest>,
+    pub(crate) manifest: Option<Arc<Manifest>>,
     pub(crate) encryption: Option<EncryptionScheme>,
     pub(crate) user_data: Arc<BTreeMap<String, Bytes>>,
     /// The branches of the log.
@@ -270,12 +270,12 @@ impl State {
         }
         if let Some((origin, parent)) = entry.branch.zip(parent) {
             self.dirty.lineage = true;
-            self.lineage = Some(Lineage {
+            self.lineage = Some(Box::new(Lineage {
                 parent: Arc::clone(parent),
                 name: origin.name,
                 length: origin.length,
                 cut: false,
-            });
+            }));
         }
         if let Some(length) = entry.truncate {
             self.overlay().truncate(length);
@@ -404,7 +404,7 @@ impl State {
     ) {
         self.dirty.auth |= manifest.is_some() || encryption.is_some();
         let facts = &mut self.facts;
-        facts.manifest = manifest.or(facts.manifest.take());
+        facts.manifest = manifest.map(Arc::new).or(facts.manifest.take());
         facts.encryption = encryption.or(facts.encryption);
         facts.hints = hints.unwrap_or(facts.hints);
         for (key, value) in user_data {

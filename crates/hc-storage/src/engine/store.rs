@@ -113,7 +113,7 @@ impl Store for DiskStore {
         let core = Arc::new(core);
         let mut entry = Entry::new(id);
         entry.create = Some(identity);
-        entry.manifest = auth.manifest;
+        entry.manifest = auth.manifest.map(Arc::unwrap_or_clone);
         entry.encryption = auth.encryption;
         entry.alias = alias;
         let commit = Commit::bare(Arc::clone(&core), entry, Effects::default());

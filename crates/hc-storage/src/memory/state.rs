@@ -153,7 +153,7 @@ impl State {
         for range in batch.clears.iter().filter(|range| range.start < range.end) {
             self.drop_blocks(range.clone());
         }
-        self.auth.manifest = batch.manifest.or(self.auth.manifest.take());
+        self.auth.manifest = batch.manifest.map(Arc::new).or(self.auth.manifest.take());
         self.auth.encryption = batch.encryption.or(self.auth.encryption);
         self.hints = batch.hints.unwrap_or(self.hints);
         for (key, value) in batch.user_data {

@@ -1,5 +1,7 @@
 //! Who a log is, who may write it, and what is known about its completeness.
 
+use std::sync::Arc;
+
 use hc_merkle::manifest::Manifest;
 use hc_merkle::{CoreKey, DiscoveryKey, Length, SecretKey};
 
@@ -31,8 +33,8 @@ pub struct CoreRecord {
 pub struct Auth {
     /// What names the log.
     pub key: CoreKey,
-    /// Who may sign, once it is known.
-    pub manifest: Option<Manifest>,
+    /// Who may sign, once it is known; shared with the [verifier](hc_merkle::Verifier::new) made of it.
+    pub manifest: Option<Arc<Manifest>>,
     /// The signer's secret, on the side that may write. Kept apart from the log, readable only by the
     /// owner of the store, wiped from memory when dropped.
     pub secret_key: Option<SecretKey>,

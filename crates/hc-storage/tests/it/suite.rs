@@ -330,8 +330,8 @@ fn facts(store: &dyn Store) -> Outcome {
     core.commit(batch, Durability::Os)?.wait()?;
     let auth = core.auth()?;
     assert_eq!(
-        (auth.manifest, auth.encryption),
-        (Some(manifest), Some(EncryptionScheme(4)))
+        (auth.manifest.as_deref(), auth.encryption),
+        (Some(&manifest), Some(EncryptionScheme(4)))
     );
     assert_eq!(core.hints()?, hints);
     assert_eq!(core.user_data("long")?, Some(long));

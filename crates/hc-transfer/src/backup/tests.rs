@@ -18,7 +18,7 @@ fn store() -> MemoryStore {
     let verifier = Verifier::from_manifest(manifest.clone()).expect("a manifest");
     let auth = Auth {
         key: verifier.key(),
-        manifest: Some(manifest),
+        manifest: Some(manifest.into()),
         secret_key: Some(pair.secret_key()),
         encryption: Some(EncryptionScheme(1)),
         compat: false,

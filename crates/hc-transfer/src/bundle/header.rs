@@ -86,7 +86,7 @@ impl BundleHeader {
     pub(super) fn auth(&self) -> Auth {
         Auth {
             key: self.key,
-            manifest: self.manifest.clone(),
+            manifest: self.manifest.clone().map(Into::into),
             secret_key: None,
             encryption: self.encryption,
             compat: self.compat,

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_bitfield::Bitfield;
@@ -71,7 +72,7 @@ impl<'a> Plan<'a> {
         }
         let header = BundleHeader {
             key: auth.key,
-            manifest: auth.manifest,
+            manifest: auth.manifest.map(Arc::unwrap_or_clone),
             compat: auth.compat,
             encryption: auth.encryption,
             blocks: proofs.total(),

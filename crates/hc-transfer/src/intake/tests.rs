@@ -14,7 +14,7 @@ fn log_of(count: usize, len: usize) -> Arc<dyn CoreStore> {
     let verifier = Verifier::from_manifest(manifest.clone()).expect("a manifest");
     let key = verifier.key();
     let auth = Auth {
-        manifest: Some(manifest),
+        manifest: Some(manifest.into()),
         ..Auth::reader(key)
     };
     let record = CoreRecord {

@@ -23,8 +23,7 @@ use hc_encoding::{Decode, Reader};
 use hc_merkle::flat::roots_at;
 use hc_merkle::limits::MAX_LENGTH;
 use hc_merkle::{
-    BlockIndex, ByteLength, ByteRange, Hash, Head, Length, Manifest, Node, NodeIndex, OffsetError,
-    Verifier,
+    BlockIndex, ByteLength, ByteRange, Hash, Head, Length, Node, NodeIndex, OffsetError, Verifier,
 };
 use hc_storage::{Alias, Auth, NamespaceId};
 use zeroize::{Zeroize, Zeroizing};
@@ -330,10 +329,9 @@ fn auth(header: &Header) -> Option<Auth> {
         Some(manifest) => Some(Verifier::new(header.key, manifest.clone()).ok()?),
         None => None,
     };
-    let manifest: Option<Manifest> = verifier.as_ref().and_then(Verifier::manifest).cloned();
     Some(Auth {
         key: header.key,
-        manifest,
+        manifest: verifier.as_ref().and_then(Verifier::shared_manifest),
         secret_key: header.secret_key.clone(),
         encryption: None,
         compat: verifier.as_ref().is_some_and(Verifier::is_compat),

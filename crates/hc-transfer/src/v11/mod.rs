@@ -189,7 +189,7 @@ impl V11Store {
         };
         Ok(Auth {
             key: stored.key,
-            manifest: verifier.as_ref().and_then(Verifier::manifest).cloned(),
+            manifest: verifier.as_ref().and_then(Verifier::shared_manifest),
             secret_key: stored.secret_key,
             encryption: stored.encrypted.then_some(EncryptionScheme::REFERENCE),
             compat: verifier.as_ref().is_some_and(Verifier::is_compat),

@@ -28,7 +28,7 @@ impl Writer {
         let verifier = Verifier::from_manifest(manifest.clone()).unwrap();
         let auth = Auth {
             key: verifier.key(),
-            manifest: Some(manifest),
+            manifest: Some(manifest.into()),
             secret_key: Some(pair.secret_key()),
             encryption: None,
             compat: false,

@@ -26,6 +26,7 @@ mod seal;
 pub(crate) mod together;
 mod truncate;
 mod user_data;
+mod writer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -50,6 +51,7 @@ pub use self::restored::PeerCheck;
 use self::restored::Unchecked;
 pub(crate) use self::seal::Seal;
 pub(crate) use self::truncate::TruncateOptions;
+pub(crate) use self::writer::Writer;
 use crate::event::{Event, Watchers};
 use crate::hub::Hub;
 use crate::limits::MAX_STORE_DELAY;
@@ -65,7 +67,7 @@ pub(crate) struct Core {
     pub(crate) key: CoreKey,
     pub(crate) discovery_key: DiscoveryKey,
     /// The key pair that signs.
-    pub(crate) writer: OnceLock<hc_merkle::KeyPair>,
+    pub(crate) writer: OnceLock<Writer>,
     /// Who signs in its place, outside this process.
     pub(crate) external: Option<Arc<dyn ExternalSigner>>,
     /// Whether there is a secret key that may sign, here or in a store that is only read.
@@ -78,7 +80,7 @@ pub(crate) struct Core {
     pub(crate) home: Option<Arc<dyn Home>>,
     pub(crate) store: Arc<dyn Store>,
     /// That peers are to be asked before the first append.
-    pub(crate) unchecked: Option<Unchecked>,
+    pub(crate) unchecked: Option<Box<Unchecked>>,
     /// Whether the store ends with the log.
     pub(crate) owns_store: bool,
     pub(crate) log: Arc<dyn CoreStore>,

@@ -17,7 +17,7 @@ use super::conflict::{Conflict, Frozen};
 use super::handles::Handles;
 use super::hints::Hints;
 use super::restored::{PeerCheck, Unchecked};
-use super::{Core, Home};
+use super::{Core, Home, Writer};
 use crate::builder::IfMissing;
 use crate::cipher::Cipher;
 use crate::derive::PrimaryKey;
@@ -205,7 +205,7 @@ impl Opening {
         }
         let auth = log.auth()?;
         let authority = self.authority(&*log, &auth, &*store)?;
-        let signer = self.signer(&*store, &*log, &auth, &authority)?;
+        let writer = self.writer(&*store, &*log, &auth, &authority)?;
         let external = self.identity.signer.take();
         if let Some(external) = &external {
             check_signs(&authority, external.public_key())?;
@@ -225,8 +225,8 @@ impl Opening {
         Ok(Arc::new(Core {
             key,
             discovery_key: key.discovery_key(),
-            has_secret_key: signer.is_some(),
-            writer: once(signer.filter(|_| may_write)),
+            has_secret_key: writer.is_some(),
+            writer: once(writer.filter(|_| may_write)),
             external: external.filter(|_| may_write),
             encrypted: AtomicBool::new(encrypted),
             group: once(log.group()?),
@@ -411,7 +411,7 @@ impl Opening {
         let verifier = named.verifier;
         let auth = Auth {
             key: named.key,
-            manifest: verifier.as_ref().and_then(Verifier::manifest).cloned(),
+            manifest: verifier.as_ref().and_then(Verifier::shared_manifest),
             secret_key: match self.alias {
                 Some(_) => None,
                 None => self.identity.key_pair.as_ref().map(KeyPair::secret_key),
@@ -453,6 +453,26 @@ impl Opening {
             log.commit(batch, Durability::Os)?.wait()?;
         }
         Ok(verifier.into())
+    }
+
+    /// Who signs.
+    fn writer(
+        &self,
+        store: &dyn Store,
+        log: &dyn CoreStore,
+        auth: &Auth,
+        authority: &Authority,
+    ) -> Result<Option<Writer>, OpenError> {
+        let Some(pair) = self.signer(store, log, auth, authority)? else {
+            return Ok(None);
+        };
+        // An empty log is about to be written.
+        let is_empty = log.head()?.length() == Length::ZERO;
+        Ok(Some(if is_empty {
+            pair.into()
+        } else {
+            Writer::new(&pair)
+        }))
     }
 
     /// The key pair that signs: the one given, else the one stored, else the one that follows from the

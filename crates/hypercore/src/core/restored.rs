@@ -52,11 +52,11 @@ pub(crate) struct Unchecked {
 }
 
 impl Unchecked {
-    pub(crate) fn new(rule: PeerCheck, head: &Head) -> Self {
-        Self {
+    pub(crate) fn new(rule: PeerCheck, head: &Head) -> Box<Self> {
+        Box::new(Self {
             rule,
             opened: Mutex::new(Some((head.fork(), head.length()))),
-        }
+        })
     }
 }
 

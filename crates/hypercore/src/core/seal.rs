@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_lite::future;
 use hc_merkle::{Change, Draft, Head, Verifier};
 
-use super::Core;
 use super::lane::Guard;
+use super::{Core, Writer};
 use crate::session::Handle;
 use crate::signer::{ExternalSigner, SealError};
 
@@ -55,7 +55,8 @@ impl Core {
             }
         };
         let Some(external) = external else {
-            let writer = pair.or(self.writer.get()).ok_or(SealError::NotWritable)?;
+            let writer = pair.or_else(|| self.writer.get().map(Writer::pair));
+            let writer = writer.ok_or(SealError::NotWritable)?;
             let signature = verifier.sign(writer, &head.signed_tree())?;
             return sealed(guard, draft, signature);
         };

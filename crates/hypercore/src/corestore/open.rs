@@ -386,7 +386,7 @@ impl OpenCore {
         if let Some(pair) = identity.key_pair {
             check_signs(&handle.authority(), pair.public_key())?;
             if writes {
-                core.writer.set(pair).ok();
+                core.writer.set(pair.into()).ok();
             }
         }
         if let Some(alias) = alias

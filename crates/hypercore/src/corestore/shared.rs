@@ -278,7 +278,7 @@ impl Shared {
         let derived = self.primary.is_some() && core.alias()?.is_some();
         Ok(Some(CoreAuth {
             key: auth.key,
-            manifest: auth.manifest,
+            manifest: auth.manifest.map(Arc::unwrap_or_clone),
             compat: auth.compat,
             encrypted: auth.encryption.is_some(),
             has_secret_key: auth.secret_key.is_some() || derived,
