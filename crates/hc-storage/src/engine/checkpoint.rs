@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use hc_bitfield::{Bitfield, PageIndex, PageRef};
 use hc_merkle::{CoreKey, DiscoveryKey};
 
+use super::core_entry;
 use super::lookups::Sources;
 use super::names::{NamedId, group_key, group_value, name_key};
 use super::overlay::Overlay;
@@ -28,8 +29,7 @@ use crate::lock::{lock, write};
 use crate::log::mark::{self, Mark, Recorded};
 use crate::log::{Gap, PlacedNode, Position};
 use crate::record::Alias;
-use crate::record::cursor::put_bytes;
-use crate::record::entry::{CoreId, HeadRecord, Origin, encode_hints};
+use crate::record::entry::{CoreId, HeadRecord};
 use crate::record::varint;
 use crate::store::Access;
 
@@ -63,6 +63,7 @@ struct Frozen {
     lineage: Option<Box<Lineage>>,
     facts: Facts,
     record: HeadRecord,
+    resolved: bool,
     indexed_bits: Bitfield,
     dirty: Dirty,
 }
@@ -145,6 +146,7 @@ impl Engine {
                 lineage: state.lineage.clone(),
                 facts: state.facts.clone(),
                 record: state.record.clone(),
+                resolved: state.resolved,
                 indexed_bits: std::mem::replace(&mut state.indexed_bits, bits),
                 dirty: std::mem::take(&mut state.dirty),
             });
@@ -173,6 +175,8 @@ impl Engine {
                         changes.push((key.to_vec(), None));
                         Ok(())
                     })?;
+                let key = core_entry::key(frozen.core.id);
+                put_long(&*self.index, &mut changes, &key, None)?;
                 if let Some(member) = &frozen.facts.membership {
                     changes.push((group_key(&member.topic, frozen.core.id), None));
                 }
@@ -276,42 +280,10 @@ impl Engine {
 impl Frozen {
     fn write(&self, sources: Sources<'_>, changes: &mut Changes) -> Result<(), IndexError> {
         let (id, index) = (self.core.id, sources.index);
-        let mut value = Vec::new();
-        self.record.encode(&mut value);
-        encode_hints(self.facts.hints, &mut value);
-        varint::put(&mut value, self.facts.bitfield.contiguous_len());
-        let member = self.facts.membership.as_deref();
-        value.push(u8::from(member.is_some()));
-        if let Some(member) = member {
-            value.extend_from_slice(&member.topic.0);
-            // 0 until it has been active
-            varint::put(
-                &mut value,
-                member.active.map_or(0, |at| at.0.saturating_add(1)),
-            );
-            let entry = group_value(&self.core, member);
-            put(changes, group_key(&member.topic, id), entry);
-        }
-        put_long(
-            index,
-            changes,
-            &index::named_key(id, index::HEAD, &[]),
-            Some(&value),
-        )?;
-        if self.dirty.auth {
-            put_long(
-                index,
-                changes,
-                &index::named_key(id, index::AUTH, &[]),
-                Some(&self.auth()),
-            )?;
-        }
-        if let Some(lineage) = self.lineage.as_ref().filter(|_| self.dirty.lineage) {
-            let key = index::key(id, index::ORIGIN);
-            put(changes, key, Some(origin_value(lineage)));
-        }
-        if !self.dirty.branches.is_empty() {
-            put(changes, index::key(id, index::FAMILY), Some(Vec::new()));
+        put_long(index, changes, &core_entry::key(id), Some(&self.entry()))?;
+        if let Some(member) = self.facts.membership.as_deref() {
+            let value = group_value(&self.core, member);
+            put(changes, group_key(&member.topic, id), value);
         }
         for name in &self.dirty.branches {
             let branch = self.facts.branches.get(name);
@@ -333,20 +305,15 @@ impl Frozen {
         Ok(())
     }
 
-    fn auth(&self) -> Vec<u8> {
-        let mut value = Vec::new();
-        self.core.identity.encode(&mut value);
-        value.push(u8::from(self.facts.encryption.is_some()));
-        value.push(self.facts.encryption.map_or(0, |scheme| scheme.0));
-        value.push(u8::from(self.facts.manifest.is_some()));
-        if let Some(manifest) = self.facts.manifest.as_deref() {
-            put_bytes(&mut value, &hc_encoding::encode_to_vec(manifest));
-        }
-        value.push(u8::from(self.facts.alias.is_some()));
-        if let Some(alias) = &self.facts.alias {
-            alias.encode(&mut value);
-        }
-        value
+    fn entry(&self) -> Vec<u8> {
+        let head = self.resolved.then_some(&self.facts.head);
+        core_entry::encode(
+            &self.core.identity,
+            self.lineage.as_deref(),
+            &self.facts,
+            &self.record,
+            head,
+        )
     }
 
     fn write_locators(&self, index: &dyn Index, changes: &mut Changes) -> Result<(), IndexError> {
@@ -468,18 +435,6 @@ impl Frozen {
     }
 }
 
-fn origin_value(lineage: &Lineage) -> Vec<u8> {
-    let origin = Origin {
-        parent: lineage.parent.id,
-        name: Arc::clone(&lineage.name),
-        length: lineage.length,
-    };
-    let mut value = Vec::new();
-    origin.encode(&mut value);
-    value.push(u8::from(lineage.cut));
-    value
-}
-
 /// The key of a piece of user data, before the number of its chunk.
 pub(crate) fn user_key(id: CoreId, name: &str) -> Vec<u8> {
     let mut named = u16::try_from(name.len())
@@ -526,11 +481,14 @@ fn put_long(
 
 /// Puts the chunks of a long value together; `None` where there is none.
 pub(crate) fn long_value(index: &dyn Index, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-    let chunk_key = |number: u32| [key, &number.to_be_bytes()].concat();
     let mut value: Option<Vec<u8>> = None;
-    index.values(chunk_key(0)..=chunk_key(u32::MAX), &mut |_, chunk| {
+    for number in 0u32.. {
+        let chunk = index.value(&[key, &number.to_be_bytes()].concat())?;
+        let Some(chunk) = chunk else { break };
         value.get_or_insert_default().extend_from_slice(&chunk);
-        Some(())
-    })?;
+        if chunk.len() < CHUNK {
+            break;
+        }
+    }
     Ok(value)
 }

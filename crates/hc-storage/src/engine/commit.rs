@@ -70,7 +70,7 @@ impl CoreHandle {
     /// the log.
     pub(crate) fn prepare(&self, batch: Batch) -> Result<Commit, StorageError> {
         // A head in place of one whose roots are lost appends nothing.
-        if batch.head.is_some() && read(&self.core.state).is_resolved() {
+        if batch.head.is_some() && read(&self.core.state).resolved {
             self.engine.check_unharmed(&self.core)?;
         }
         let (mut entry, head) = (self.entry_of(&batch)?, batch.head.clone());
@@ -320,7 +320,7 @@ impl Engine {
             let parent = effects.parent.as_ref();
             let repeated = state.apply(entry, parent, placed, nodes);
             if let Some(head) = head {
-                state.facts.head = head;
+                state.resolve(head);
             }
             (left, repeated, shared)
         };

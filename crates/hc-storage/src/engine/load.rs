@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hc_bitfield::{Bitfield, PageIndex};
-use hc_merkle::{CoreKey, DiscoveryKey, Head};
+use hc_merkle::{CoreKey, DiscoveryKey};
 
 use super::checkpoint::long_value;
+use super::core_entry::{self, Owner};
 use super::lookups::{Lookups, Seen};
-use super::state::{Core, Facts, Lineage, Membership};
+use super::state::{Core, Lineage};
 use super::{Engine, Registry};
 use crate::error::{Damage, DamageKind, IndexError, StorageError};
 use crate::index::{self, Index, IndexExt, bad_entry};
 use crate::lock::{lock, read, write};
 use crate::log::segment;
 use crate::record::cursor::Cursor;
-use crate::record::entry::{CoreId, HeadRecord, Identity, Origin, decode_hints};
-use crate::record::{Alias, EncryptionScheme, Moment, Topic};
+use crate::record::entry::CoreId;
 
 impl Engine {
     /// Number and key of the log of a name.
@@ -28,6 +28,9 @@ impl Engine {
     ) -> Result<Option<(CoreId, CoreKey)>, IndexError> {
         if let Some(named) = registry.names.get(name) {
             return Ok(*named);
+        }
+        if let Some(found) = registry.found.filter(|it| it.entry.discovery_key == *name) {
+            return Ok(Some((found.id, found.entry.key)));
         }
         let key = index::named_key(CoreId::STORE, index::DISCOVERY, name.as_bytes());
         let Some(value) = self.index.value(&key)? else {
@@ -65,7 +68,7 @@ impl Engine {
     ) -> Result<Option<Arc<Core>>, StorageError> {
         let core = self.core_as_is(registry, id)?;
         if let Some(core) = &core
-            && !read(&core.state).is_resolved()
+            && !read(&core.state).resolved
         {
             self.resolve_head(core)?;
         }
@@ -93,24 +96,36 @@ impl Engine {
 
     fn load(&self, registry: &mut Registry, id: CoreId) -> Result<Option<Core>, IndexError> {
         let index = &*self.index;
-        if let Some(core) = load(index, id)? {
-            return Ok(Some(core));
-        }
-        let Some(value) = index.value(&index::key(id, index::ORIGIN))? else {
+        let Some(entry) = long_value(index, &core_entry::key(id))? else {
             return Ok(None);
         };
         let bad = || bad_entry(index);
-        let (origin, cut) = decode_origin(&value).ok_or_else(bad)?;
-        // a branch of a branch there is not
-        let parent = self.core_as_is(registry, origin.parent)?.ok_or_else(bad)?;
-        let core = load_rest(index, id, parent.identity, Facts::empty())?;
-        write(&core.state).lineage = Some(Box::new(Lineage {
-            parent,
-            name: origin.name,
-            length: origin.length,
-            cut,
-        }));
-        Ok(Some(core))
+        let mut stored = core_entry::decode(&entry).ok_or_else(bad)?;
+        if stored.has_bits {
+            load_bits(index, id, &mut stored.facts.bitfield)?;
+        }
+        if stored.has_user_data {
+            stored.facts.user_data = Arc::new(load_user_data(index, id)?);
+        }
+        if stored.facts.had_branches {
+            stored.facts.branches = Arc::new(load_branches(index, id)?);
+        }
+        let core = |identity| Core::new(id, identity, stored.facts, stored.record);
+        match stored.owner {
+            Owner::Log(identity) => Ok(Some(core(identity))),
+            Owner::Branch(origin, cut) => {
+                // a branch of a branch there is not
+                let parent = self.core_as_is(registry, origin.parent)?.ok_or_else(bad)?;
+                let core = core(parent.identity);
+                write(&core.state).lineage = Some(Box::new(Lineage {
+                    parent,
+                    name: origin.name,
+                    length: origin.length,
+                    cut,
+                }));
+                Ok(Some(core))
+            }
+        }
     }
 
     /// Reads the roots of the head that was last written.
@@ -129,14 +144,10 @@ impl Engine {
             for root in hc_merkle::flat::full_roots(state.record.length) {
                 roots.push(lookups.node(root)?.ok_or_else(|| self.no_root())?);
             }
-            let record = &state.record;
-            let head = Head::new(record.fork, record.length, roots).map_err(|_| self.no_root())?;
-            match &record.signature {
-                Some(signature) => head.with_signature(signature.clone()),
-                None => head,
-            }
+            let head = state.record.resolve(roots);
+            head.ok_or_else(|| self.no_root())?
         };
-        write(&core.state).facts.head = head;
+        write(&core.state).resolve(head);
         Ok(())
     }
 
@@ -155,37 +166,6 @@ fn decode_named(value: &[u8]) -> Option<(CoreId, CoreKey)> {
     Some((CoreId(cursor.uint()?), CoreKey(cursor.array()?)))
 }
 
-/// A log that is no branch.
-fn load(index: &dyn Index, id: CoreId) -> Result<Option<Core>, IndexError> {
-    let Some(auth) = long_value(index, &index::key(id, index::AUTH))? else {
-        return Ok(None);
-    };
-    let mut facts = Facts::empty();
-    let identity = decode_auth(&auth, &mut facts).ok_or_else(|| bad_entry(index))?;
-    load_rest(index, id, identity, facts).map(Some)
-}
-
-fn load_rest(
-    index: &dyn Index,
-    id: CoreId,
-    identity: Identity,
-    mut facts: Facts,
-) -> Result<Core, IndexError> {
-    let bad = || bad_entry(index);
-    let head = long_value(index, &index::key(id, index::HEAD))?.ok_or_else(bad)?;
-    let (record, prefix) = decode_head(&head, &mut facts).ok_or_else(bad)?;
-    facts.bitfield = load_bits(index, id, prefix)?;
-    let (user_data, branches) = (load_user_data(index, id)?, load_branches(index, id)?);
-    if !user_data.is_empty() {
-        facts.user_data = Arc::new(user_data);
-    }
-    if !branches.is_empty() {
-        facts.branches = Arc::new(branches);
-    }
-    facts.had_branches = index.get(&index::key(id, index::FAMILY))?.is_some();
-    Ok(Core::new(id, identity, facts, record))
-}
-
 fn load_branches(index: &dyn Index, id: CoreId) -> Result<BTreeMap<Arc<str>, CoreId>, IndexError> {
     let mut all = BTreeMap::new();
     index.values(index::keys_of(id, index::BRANCHES), &mut |key, value| {
@@ -196,41 +176,9 @@ fn load_branches(index: &dyn Index, id: CoreId) -> Result<BTreeMap<Arc<str>, Cor
     Ok(all)
 }
 
-fn decode_origin(value: &[u8]) -> Option<(Origin, bool)> {
-    let mut cursor = Cursor::new(value);
-    let origin = Origin::decode(&mut cursor)?;
-    Some((origin, cursor.u8()? == 1))
-}
-
-fn decode_auth(value: &[u8], facts: &mut Facts) -> Option<Identity> {
-    let mut cursor = Cursor::new(value);
-    let identity = Identity::decode(&mut cursor)?;
-    let (encrypted, scheme) = (cursor.u8()? == 1, cursor.u8()?);
-    facts.encryption = encrypted.then_some(EncryptionScheme(scheme));
-    if cursor.u8()? == 1 {
-        facts.manifest = Some(Arc::new(hc_encoding::decode_exact(cursor.bytes()?).ok()?));
-    }
-    if cursor.u8()? == 1 {
-        facts.alias = Some(Arc::new(Alias::decode(&mut cursor)?));
-    }
-    Some(identity)
-}
-
-fn decode_head(value: &[u8], facts: &mut Facts) -> Option<(HeadRecord, u64)> {
-    let mut cursor = Cursor::new(value);
-    let record = HeadRecord::decode(&mut cursor)?;
-    facts.hints = decode_hints(&mut cursor)?;
-    let prefix = cursor.uint()?;
-    if cursor.u8()? == 1 {
-        let topic = Topic(cursor.array()?);
-        let active = cursor.uint()?.checked_sub(1).map(Moment);
-        facts.membership = Some(Arc::new(Membership { topic, active }));
-    }
-    Some((record, prefix))
-}
-
-fn load_bits(index: &dyn Index, id: CoreId, prefix: u64) -> Result<Bitfield, IndexError> {
-    let mut bits = Bitfield::new();
+/// Adds the pages past those that are stored without a gap.
+fn load_bits(index: &dyn Index, id: CoreId, bits: &mut Bitfield) -> Result<(), IndexError> {
+    let prefix = bits.contiguous_len();
     index.values(index::keys_of(id, index::BITS), &mut |key, value| {
         let page = PageIndex(index::page_of(key)?);
         match value.split_first()? {
@@ -241,7 +189,7 @@ fn load_bits(index: &dyn Index, id: CoreId, prefix: u64) -> Result<Bitfield, Ind
         Some(())
     })?;
     bits.set_range(0..prefix);
-    Ok(bits)
+    Ok(())
 }
 
 fn load_user_data(index: &dyn Index, id: CoreId) -> Result<BTreeMap<String, Bytes>, IndexError> {

@@ -12,6 +12,7 @@ mod collect;
 mod collector;
 mod commit;
 mod core;
+mod core_entry;
 mod gather;
 mod holes;
 mod load;
@@ -113,6 +114,8 @@ pub(crate) struct Registry {
     pub(crate) names: BTreeMap<DiscoveryKey, Option<(CoreId, CoreKey)>>,
     /// Names given since the last checkpoint, and those taken back (`None`).
     pub(crate) aliases: BTreeMap<Alias, Option<NamedId>>,
+    /// The log that was last found by its name: who asks for a name opens it next.
+    pub(crate) found: Option<NamedId>,
     pub(crate) default: Option<CoreId>,
     pub(crate) next_id: u64,
     pub(crate) space: BTreeMap<u32, Space>,

@@ -78,7 +78,7 @@ impl Engine {
             let Some(core) = self.named_as_is(&name)? else {
                 continue;
             };
-            if !read(&core.state).is_resolved() && self.is_rootless(&core)? {
+            if !read(&core.state).resolved && self.is_rootless(&core)? {
                 if self.is_signed_here(&core) {
                     done.suspect.push(name);
                 } else {

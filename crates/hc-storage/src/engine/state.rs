@@ -37,8 +37,10 @@ pub(crate) struct State {
     /// Of a branch: where it comes from.
     pub(crate) lineage: Option<Box<Lineage>>,
     pub(crate) facts: Facts,
-    /// What was last written. The roots in `facts.head` are missing of it while the log is read back.
+    /// What was last written.
     pub(crate) record: HeadRecord,
+    /// Whether that is the head in `facts`, whose roots are missing while the log is read back.
+    pub(crate) resolved: bool,
     /// The bits that the index has.
     pub(crate) indexed_bits: Bitfield,
     /// What was written since; none of most logs that are open.
@@ -88,8 +90,6 @@ pub(crate) struct Membership {
 #[derive(Debug, Default)]
 pub(crate) struct Dirty {
     pub(crate) any: bool,
-    pub(crate) auth: bool,
-    pub(crate) lineage: bool,
     pub(crate) user_data: BTreeSet<String>,
     pub(crate) branches: BTreeSet<Arc<str>>,
 }
@@ -139,8 +139,10 @@ impl Kept {
 }
 
 impl Core {
+    /// A log of which the head in `facts` is the one in `record` if it is as long.
     pub(crate) fn new(id: CoreId, identity: Identity, facts: Facts, record: HeadRecord) -> Self {
         let state = State {
+            resolved: facts.head.length() == record.length,
             deleted: false,
             lineage: None,
             indexed_bits: facts.bitfield.clone(),
@@ -223,11 +225,10 @@ impl Facts {
 }
 
 impl State {
-    /// Whether the head in `facts` is the one that was last written.
-    pub(crate) fn is_resolved(&self) -> bool {
-        let head = &self.facts.head;
-        (head.fork(), head.length()) == (self.record.fork, self.record.length)
-            && head.signature() == self.record.signature.as_ref()
+    /// The head that was last written, with its roots.
+    pub(crate) fn resolve(&mut self, head: Head) {
+        self.facts.head = head;
+        self.resolved = true;
     }
 
     /// Fork and length of the head that was last written, whether its roots are here or not.
@@ -264,12 +265,10 @@ impl State {
         let (segment, data) = (placed.segment, placed.data);
         self.join(&mut entry, Moment(placed.lsn.0));
         self.dirty.any = true;
-        self.dirty.auth |= entry.create.is_some();
         if entry.delete {
             self.deleted = true;
         }
         if let Some((origin, parent)) = entry.branch.zip(parent) {
-            self.dirty.lineage = true;
             self.lineage = Some(Box::new(Lineage {
                 parent: Arc::clone(parent),
                 name: origin.name,
@@ -305,6 +304,7 @@ impl State {
         self.set_bits(&entry.blocks);
         if let Some(head) = entry.head {
             self.record = head;
+            self.resolved = false;
         }
         for range in entry.clears {
             self.overlay().drop_blocks(range.clone());
@@ -327,7 +327,6 @@ impl State {
     /// What an entry says of the log's name and group.
     fn join(&mut self, entry: &mut Entry, now: Moment) {
         if let Some(alias) = entry.alias.take() {
-            self.dirty.auth = true;
             self.facts.alias = Some(Arc::new(alias));
         }
         let membership = &mut self.facts.membership;
@@ -350,7 +349,6 @@ impl State {
         {
             lineage.length = length;
             lineage.cut = false;
-            self.dirty.lineage = true;
         }
     }
 
@@ -380,7 +378,6 @@ impl State {
         {
             lineage.length = length;
             lineage.cut = true;
-            self.dirty.lineage = true;
             self.dirty.any = true;
         }
     }
@@ -402,7 +399,6 @@ impl State {
         hints: Option<Hints>,
         user_data: Vec<(String, Option<Bytes>)>,
     ) {
-        self.dirty.auth |= manifest.is_some() || encryption.is_some();
         let facts = &mut self.facts;
         facts.manifest = manifest.map(Arc::new).or(facts.manifest.take());
         facts.encryption = encryption.or(facts.encryption);

@@ -131,7 +131,7 @@ impl Store for DiskStore {
         let Some(core) = self.0.named_as_is(key)? else {
             return Ok(None);
         };
-        if read(&core.state).is_resolved() || !self.0.is_rootless(&core)? {
+        if read(&core.state).resolved || !self.0.is_rootless(&core)? {
             return Ok(None);
         }
         let (fork, length) = read(&core.state).at();
@@ -175,8 +175,10 @@ impl Store for DiskStore {
 
     fn find_named(&self, alias: &Alias) -> Result<Option<CoreEntry>, StorageError> {
         self.0.check_open()?;
-        let found = self.0.find_alias(&lock(&self.0.registry), alias);
+        let mut registry = lock(&self.0.registry);
+        let found = self.0.find_alias(&registry, alias);
         let found = found.map_err(|error| self.0.distrust(error))?;
+        registry.found = found.or(registry.found);
         Ok(found.map(|named| named.entry))
     }
 
@@ -367,6 +369,7 @@ impl Engine {
         }
         if entry.delete && !is_branch {
             registry.names.insert(name, None);
+            registry.found = None;
         }
         registry.note_default(entry);
     }

@@ -20,7 +20,7 @@ use crate::error::{IndexError, IndexFault};
 use crate::record::entry::CoreId;
 
 /// Version of everything that is in the index. One of another version is made again from the log.
-pub(crate) const FORMAT_VERSION: u64 = 5;
+pub(crate) const FORMAT_VERSION: u64 = 6;
 
 /// Keys and what they get; `None` removes.
 pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -50,19 +50,17 @@ pub(crate) trait IndexHost: Debug + Send + Sync {
     fn discard(&self) -> Result<(), IndexError>;
 }
 
-pub(crate) const HEAD: u8 = b'h';
-pub(crate) const AUTH: u8 = b'a';
 pub(crate) const LOCATORS: u8 = b'l';
 pub(crate) const NODES: u8 = b'n';
 pub(crate) const BITS: u8 = b'f';
 pub(crate) const USER_DATA: u8 = b'u';
 /// Of a log: number of a branch, by its name.
 pub(crate) const BRANCHES: u8 = b'b';
-/// Of a branch: where it comes from.
-pub(crate) const ORIGIN: u8 = b'o';
 
 /// Of the store: where the log was when this was written.
 pub(crate) const STORE: u8 = b's';
+/// Of the store: all that opening a log or a branch takes, by its number.
+pub(crate) const CORE: u8 = b'c';
 /// Of the store: number of a log, by its discovery key.
 pub(crate) const DISCOVERY: u8 = b'd';
 /// Of the store: number and keys of a log, by its name.
@@ -72,8 +70,6 @@ pub(crate) const GROUP: u8 = b't';
 /// Of the store: bytes in a segment.
 pub(crate) const SEGMENT: u8 = b'g';
 
-/// That a log has, or had, branches.
-pub(crate) const FAMILY: u8 = b'k';
 /// Of the store: a part of the log that is damaged and was passed over.
 pub(crate) const GAP: u8 = b'q';
 

@@ -397,6 +397,15 @@ impl HeadRecord {
         signature: None,
     };
 
+    /// The head, with its roots; `None` where they are not those of such a tree.
+    pub(crate) fn resolve(&self, roots: Vec<Node>) -> Option<Head> {
+        let head = Head::new(self.fork, self.length, roots).ok()?;
+        Some(match &self.signature {
+            Some(signature) => head.with_signature(signature.clone()),
+            None => head,
+        })
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         varint::put(out, self.fork.get());
         varint::put(out, self.length.get());
