@@ -1,6 +1,6 @@
 //! Figures of the store as tables in Markdown, each beside a raw file write of the same bytes in the same
-//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `churn` for the
-//! space after churn alone.
+//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `appends` or
+//! `churn` for one part alone.
 //!
 //! Appends at each durability level, the slowest appends while checkpoints and collection go on, opening
 //! after a clean and an unclean exit, to read beside a writer, space after churn, many logs.
@@ -10,6 +10,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
@@ -34,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often each row is measured; the best counts, since others may be at the disk.
 const PASSES: usize = 3;
 
-/// Blocks, their length, and the ratios to a raw write that the prototype of this layout reached where the
-/// operating system, and where the device has to have them.
+/// Blocks, their length, and the ratios to a write of the same as one frame that the prototype of this layout
+/// reached where the operating system, and where the device has to have them.
 const BATCHES: [(usize, usize, f64, f64); 4] = [
     (1, 1 << 10, 0.66, 1.03),
     (16, 1 << 10, 0.49, 0.97),
@@ -52,6 +53,7 @@ fn main() -> Fallible<()> {
             return open(path.as_ref(), StoreOptions::default().read_only(), block);
         }
         ["open-all", path] => return open_all(path.as_ref()),
+        ["appends"] => return appends(tempfile::tempdir()?.path()),
         ["churn"] => return churn(&tempfile::tempdir()?.path().join("churn")),
         _ => {}
     }
@@ -112,8 +114,10 @@ fn clear(core: &dyn CoreStore, start: u64, end: u64) -> Fallible<()> {
 
 fn appends(path: &Path) -> Fallible<()> {
     println!("Blocks a second, hashing not counted; best of {PASSES}.\n");
-    println!("| append of | durability | raw write | store | ratio | prototype's |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!(
+        "| append of | durability | raw write | one frame | store | of raw | of a frame | prototype's |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (count, len, os, disk) in BATCHES {
         let blocks = vec![noise(len); count];
         for (level, prototype) in [
@@ -121,18 +125,21 @@ fn appends(path: &Path) -> Fallible<()> {
             (Durability::Os, Some(os)),
             (Durability::Disk, Some(disk)),
         ] {
-            let (mut raw, mut ours) = (0f64, 0f64);
+            let (mut raw, mut framed, mut ours) = (0f64, 0f64, 0f64);
             for _ in 0..PASSES {
                 raw = raw.max(append_raw(&path.join("raw"), &blocks, level)?);
+                framed = framed.max(append_framed(&path.join("framed"), &blocks, level)?);
                 ours = ours.max(append_here(&path.join("appends"), &blocks, level)?);
             }
             let prototype = prototype.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
             println!(
-                "| {count} × {} KiB | {level:?} | {:.0} | {:.0} | {:.2} | {prototype} |",
+                "| {count} × {} KiB | {level:?} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {prototype} |",
                 len >> 10,
                 raw * count as f64,
+                framed * count as f64,
                 ours * count as f64,
-                ours / raw
+                ours / raw,
+                ours / framed
             );
         }
     }
@@ -142,9 +149,43 @@ fn appends(path: &Path) -> Fallible<()> {
 
 fn append_raw(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<f64> {
     let bytes = blocks.concat();
+    write_all(path, bytes.len(), level, |file, at| {
+        file.write_all_at(&bytes, at)
+    })
+}
+
+/// What the prototype was measured beside: blocks, as many nodes as they have, a head and a checksum over
+/// all of it, put together in one buffer and written in one call.
+fn append_framed(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<f64> {
+    let (node, head) = ([7; 40], [7; 120]);
+    let len = 4 + head.len() + blocks.len() * 2 * node.len() + blocks.concat().len();
+    let mut frame = Vec::with_capacity(len);
+    write_all(path, len, level, |file, at| {
+        frame.clear();
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(&head);
+        for _ in 0..blocks.len() * 2 {
+            frame.extend_from_slice(&node);
+        }
+        for block in blocks {
+            frame.extend_from_slice(block);
+        }
+        let checksum = crc32c::crc32c(frame.get(4..).unwrap_or_default());
+        frame.splice(..4, checksum.to_le_bytes());
+        file.write_all_at(&frame, at)
+    })
+}
+
+/// Writes `len` bytes after `len` bytes to a new file.
+fn write_all(
+    path: &Path,
+    len: usize,
+    level: Durability,
+    mut write: impl FnMut(&File, u64) -> io::Result<()>,
+) -> Fallible<f64> {
     let file = File::create(path)?;
-    let done = rate(VOLUME / bytes.len(), |round| {
-        file.write_all_at(&bytes, (round * bytes.len()) as u64)?;
+    let done = rate(VOLUME / len, |round| {
+        write(&file, (round * len) as u64)?;
         if level == Durability::Disk {
             file.sync_data()?;
         }

@@ -61,12 +61,14 @@ pub fn frames(input: &[u8]) {
         let mut front = Draft::body_buffer(body.len());
         front.extend_from_slice(body);
         let data = Bytes::copy_from_slice(data);
-        let Some(draft) = Draft::new(front, std::iter::once(&data)) else {
+        let Some(draft) = Draft::new(front, std::iter::once(data)) else {
             return;
         };
         let (parts, _) = draft.seal(lsn, Lsn(0), STORE);
         lsn = lsn.next();
-        bytes.extend(parts.iter().flat_map(|part| part.iter().copied()));
+        for part in &parts {
+            bytes.extend_from_slice(part.as_ref());
+        }
     }
     open(&bytes);
 }

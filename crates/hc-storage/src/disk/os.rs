@@ -187,8 +187,18 @@ impl DiskFile for OsFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let (mut left, mut at) = (slices.as_mut_slice(), offset);
+        let (mut single, mut several);
+        let mut left = if let [part] = parts {
+            single = [IoSlice::new(part)];
+            single.as_mut_slice()
+        } else {
+            several = parts
+                .iter()
+                .map(|part| IoSlice::new(part))
+                .collect::<Vec<_>>();
+            several.as_mut_slice()
+        };
+        let mut at = offset;
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match positioned::write(&self.0, left, at) {

@@ -336,8 +336,8 @@ impl Frozen {
                 Some(())
             })?;
         }
-        for (block, locator) in &self.overlay.locators {
-            let number = LocatorPage::of(*block);
+        for (block, locator) in self.overlay.locators.iter() {
+            let number = LocatorPage::of(block);
             let page = match pages.entry(number) {
                 std::collections::btree_map::Entry::Occupied(page) => page.into_mut(),
                 std::collections::btree_map::Entry::Vacant(place) => {
@@ -351,7 +351,7 @@ impl Frozen {
                     place.insert(stored)
                 }
             };
-            page.set(*block, Some(*locator));
+            page.set(block, Some(*locator));
         }
         for (number, page) in pages {
             put(

@@ -433,7 +433,7 @@ impl Engine {
                 state.overlay().locators.insert(*block, *to);
             }
             for node in &nodes {
-                state.overlay().nodes.insert(node.node.index.get(), *node);
+                state.overlay().nodes.insert(*node);
             }
             (moved, nodes.len())
         };

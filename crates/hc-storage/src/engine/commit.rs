@@ -28,7 +28,7 @@ use crate::record::entry::{BlockSlot, CoreId, Entry, HeadRecord, NodesAt};
 pub(crate) struct Commit {
     pub(crate) core: Arc<Core>,
     pub(crate) entry: Entry,
-    pub(crate) blocks: Vec<Bytes>,
+    pub(crate) blocks: Vec<(BlockIndex, Bytes)>,
     pub(crate) head: Option<Head>,
     pub(crate) effects: Effects,
 }
@@ -73,49 +73,50 @@ impl CoreHandle {
         if batch.head.is_some() && read(&self.core.state).resolved {
             self.engine.check_unharmed(&self.core)?;
         }
-        let (mut entry, head) = (self.entry_of(&batch)?, batch.head.clone());
-        self.see(|seen| {
-            if let Some(head) = &head {
-                self.add_roots(seen, head, &mut entry)?;
+        let mut commit = self.see(|seen| {
+            let mut commit = self.commit_of(seen.state, batch)?;
+            if let Some(head) = &commit.head {
+                self.add_roots(seen, head, &mut commit.entry)?;
             }
-            Ok(())
+            Ok(commit)
         })?;
-        let effects = self.engine.effects(&self.core, &entry);
-        let effects = effects.map_err(|error| self.engine.doubt(error))?;
+        let effects = self.engine.effects(&self.core, &commit.entry);
+        commit.effects = effects.map_err(|error| self.engine.doubt(error))?;
+        Ok(commit)
+    }
+
+    fn commit_of(&self, state: &State, batch: Batch) -> Result<Commit, StorageError> {
+        let found = state.at();
+        if let Some(expected) = batch.base.filter(|expected| *expected != found) {
+            return Err(StorageError::Stale { expected, found });
+        }
+        batch.check(found.0, found.1)?;
+        if batch.inherit.is_some() && state.lineage.is_none() {
+            return Err(BatchError::NotABranch.into());
+        }
+        let mut entry = Entry::new(self.core.id);
+        entry.truncate = batch.truncate.map(Length::get);
+        entry.inherit = batch.inherit.map(Length::get);
+        entry.blocks.reserve_exact(batch.blocks.len());
+        for block in &batch.blocks {
+            entry.blocks.push(slot(block)?);
+        }
+        entry.nodes = batch.nodes;
+        entry.head = batch.head.as_ref().map(HeadRecord::of);
+        entry.clears = batch.clears;
+        entry.clears.extend(entry.inherit.map(|length| 0..length));
+        entry.clears.retain(|range| range.start < range.end);
+        entry.manifest = batch.manifest;
+        entry.encryption = batch.encryption;
+        entry.hints = batch.hints;
+        entry.user_data = batch.user_data;
+        entry.group = self.group_of(state, batch.group)?;
         Ok(Commit {
             core: Arc::clone(&self.core),
             entry,
-            blocks: batch.blocks.into_iter().map(|(_, bytes)| bytes).collect(),
-            head,
-            effects,
-        })
-    }
-
-    fn entry_of(&self, batch: &Batch) -> Result<Entry, StorageError> {
-        self.read(|state| {
-            let found = state.at();
-            if let Some(expected) = batch.base.filter(|expected| *expected != found) {
-                return Err(StorageError::Stale { expected, found });
-            }
-            batch.check(found.0, found.1)?;
-            if batch.inherit.is_some() && state.lineage.is_none() {
-                return Err(BatchError::NotABranch.into());
-            }
-            let mut entry = Entry::new(self.core.id);
-            entry.truncate = batch.truncate.map(Length::get);
-            entry.inherit = batch.inherit.map(Length::get);
-            entry.blocks = batch.blocks.iter().map(slot).collect::<Result<_, _>>()?;
-            entry.nodes.clone_from(&batch.nodes);
-            entry.head = batch.head.as_ref().map(HeadRecord::of);
-            entry.clears.clone_from(&batch.clears);
-            entry.clears.extend(entry.inherit.map(|length| 0..length));
-            entry.clears.retain(|range| range.start < range.end);
-            entry.manifest.clone_from(&batch.manifest);
-            entry.encryption = batch.encryption;
-            entry.hints = batch.hints;
-            entry.user_data.clone_from(&batch.user_data);
-            entry.group = self.group_of(state, batch.group)?;
-            Ok(entry)
+            blocks: batch.blocks,
+            head: batch.head,
+            effects: Effects::default(),
         })
     }
 
@@ -191,7 +192,7 @@ impl Engine {
         let len: usize = batches.iter().map(|(_, batch)| batch.byte_len()).sum();
         self.hold_back(len as u64);
         let cores: Vec<_> = batches.iter().map(|(handle, _)| &handle.core).collect();
-        let placed = Core::writing(&cores.clone(), || {
+        let placed = Core::writing(&cores, || {
             check_together(&batches)?;
             let commits = batches
                 .into_iter()
@@ -206,13 +207,14 @@ impl Engine {
     /// Writes entries as one frame and makes them visible.
     pub(crate) fn commit(
         &self,
-        commits: Vec<Commit>,
+        mut commits: Vec<Commit>,
         level: Durability,
     ) -> Result<Placed, StorageError> {
         let _open = read(&self.gate);
         let mut body = Draft::body_buffer(commits.iter().map(Commit::front_len).sum());
         let nodes = Entry::encode_all(commits.iter().map(|commit| &commit.entry), &mut body);
-        let blocks = commits.iter().flat_map(|commit| &commit.blocks);
+        let blocks = commits.iter_mut().map(|commit| &mut commit.blocks);
+        let blocks = blocks.flat_map(std::mem::take).map(|(_, bytes)| bytes);
         let draft = Draft::new(body, blocks).ok_or(BatchError::TooManyOperations)?;
         let len = draft.frame_len();
         let placed = self.log.append(draft, level)?;
@@ -403,12 +405,9 @@ impl Engine {
 impl Commit {
     /// About how many bytes the entry and its small blocks take.
     fn front_len(&self) -> usize {
-        let small: usize = self
-            .blocks
-            .iter()
-            .map(|block| block.len().min(16 << 10))
-            .sum();
-        64 + self.entry.nodes.len() * 40 + self.entry.blocks.len() * 8 + small
+        let blocks = self.blocks.iter();
+        let copied: usize = blocks.map(|(_, bytes)| Draft::copied_len(bytes)).sum();
+        64 + self.entry.nodes.len() * 40 + self.entry.blocks.len() * 8 + copied
     }
 }
 

@@ -362,7 +362,7 @@ impl Output {
         let too_long = BatchError::TooManyOperations;
         let mut body = Draft::body_buffer(64 + entry.nodes.len() * 40 + entry.blocks.len() * 8);
         let nodes = Entry::encode_all(std::iter::once(entry), &mut body);
-        let draft = Draft::new(body, blocks.iter()).ok_or_else(|| too_long.clone())?;
+        let draft = Draft::new(body, blocks.iter().cloned()).ok_or_else(|| too_long.clone())?;
         let (len, mut offset) = (draft.frame_len(), self.at + draft.data_offset());
         let (parts, _) = draft.seal(self.lsn, Lsn::default(), engine.id);
         let parts: Vec<&[u8]> = parts.iter().map(AsRef::as_ref).collect();

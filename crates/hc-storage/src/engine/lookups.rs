@@ -155,7 +155,7 @@ impl<'a> Lookups<'a> {
     fn own_locator(&mut self, block: u64) -> Result<Locator, IndexError> {
         let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
         for layer in layers.into_iter().flatten() {
-            if let Some(locator) = layer.locators.get(&block) {
+            if let Some(locator) = layer.locators.get(block) {
                 return Ok(*locator);
             }
         }
@@ -257,7 +257,7 @@ impl<'a> Lookups<'a> {
         let mut indexes = BTreeSet::new();
         let layers = [self.state.active.as_deref(), self.state.frozen.as_deref()];
         for layer in layers.into_iter().flatten() {
-            indexes.extend(layer.nodes.keys().map(|index| NodeIndex::new(*index)));
+            indexes.extend(layer.nodes.values().map(|node| node.node.index));
         }
         let first = index::page_key(self.id, index::NODES, length / crate::index::page::BLOCKS);
         let last = index::keys_of(self.id, index::NODES).into_inner().1;

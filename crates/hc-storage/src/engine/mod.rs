@@ -27,6 +27,7 @@ mod secrets;
 mod snapshot;
 mod state;
 mod store;
+mod table;
 mod throttle;
 mod worker;
 

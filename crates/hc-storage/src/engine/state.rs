@@ -184,6 +184,14 @@ impl Core {
     /// Runs a change while nobody else writes to some logs and their branches.
     pub(crate) fn writing<T>(cores: &[&Arc<Self>], change: impl FnOnce() -> T) -> T {
         loop {
+            if let [core] = cores {
+                let family = core.family();
+                let _writer = lock(&family.writer);
+                if Arc::ptr_eq(&core.family(), &family) {
+                    return change();
+                }
+                continue;
+            }
             // by number, so that two who want the same do not wait for each other
             let families = cores.iter().map(|core| core.family());
             let families: BTreeMap<CoreId, Arc<Self>> =
@@ -284,12 +292,12 @@ impl State {
         if let Some(length) = entry.inherit {
             self.leave_below(|_| true, length);
         }
-        self.overlay().nodes.extend(
-            place_nodes(&entry.nodes, segment, nodes).map(|node| (node.node.index.get(), node)),
-        );
+        let overlay = self.overlay();
+        overlay
+            .nodes
+            .extend(place_nodes(&entry.nodes, segment, nodes));
         let mut repeated = Vec::new();
         let mut offset = data;
-        self.overlay().locators.reserve(entry.blocks.len());
         for slot in &entry.blocks {
             let locator = Locator {
                 segment,
@@ -297,7 +305,7 @@ impl State {
                 len: slot.len,
                 crc: slot.crc,
             };
-            let old = self.overlay().locators.insert(slot.index, locator);
+            let old = overlay.locators.insert(slot.index, locator);
             repeated.extend(old.filter(|old| old.segment == segment && old.offset >= data));
             offset = offset.saturating_add(slot.len);
         }
@@ -366,7 +374,7 @@ impl State {
                 node: *node,
                 place: None,
             };
-            self.overlay().nodes.insert(node.index.get(), kept);
+            self.overlay().nodes.insert(kept);
         }
     }
 

@@ -352,6 +352,9 @@ impl Engine {
 
     /// What an entry means for the list of logs. Under the lock of the registry.
     pub(crate) fn note_names(&self, core: &Arc<Core>, entry: &Entry) {
+        if !entry.is_about_names() {
+            return;
+        }
         let is_branch = read(&core.state).lineage.is_some();
         let mut registry = lock(&self.registry);
         let name = core.identity.discovery_key;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use bytes::Bytes;
 
 use super::files::Files;
-use super::frame::Draft;
+use super::frame::{Draft, Part};
 use super::mark::Mark;
 use super::segment::{self, Header, StoreId};
 use super::{Locator, Lsn, Position};
@@ -47,7 +47,7 @@ struct Tail {
     queue: Vec<Queued>,
     queued_len: u64,
     /// What the leader is writing.
-    in_flight: Arc<Vec<Queued>>,
+    in_flight: Option<Arc<Vec<Queued>>>,
     writing: bool,
     syncing: bool,
     waiting: usize,
@@ -64,7 +64,7 @@ struct Tail {
 struct Queued {
     at: Position,
     len: u64,
-    parts: Vec<Bytes>,
+    parts: Vec<Part>,
 }
 
 /// Where a frame went.
@@ -92,7 +92,7 @@ impl Log {
             last: None,
             queue: Vec::new(),
             queued_len: 0,
-            in_flight: Arc::default(),
+            in_flight: None,
             writing: false,
             syncing: false,
             waiting: 0,
@@ -298,14 +298,14 @@ impl Log {
     ) -> Result<MutexGuard<'a, Tail>, StorageError> {
         let group = Arc::new(std::mem::take(&mut tail.queue));
         tail.queued_len = 0;
-        tail.in_flight = Arc::clone(&group);
+        tail.in_flight = Some(Arc::clone(&group));
         tail.writing = true;
         let (file, number) = (Arc::clone(&tail.file), tail.segment);
         drop(tail);
         let written = self.write_group(&group, file, number);
         let mut tail = lock(&self.tail);
         tail.writing = false;
-        tail.in_flight = Arc::default();
+        tail.in_flight = None;
         let outcome = match (written, group.last()) {
             (Ok(()), Some(last)) => {
                 tail.written = last.at.lsn.next();
@@ -324,6 +324,11 @@ impl Log {
         };
         self.notify(&tail);
         outcome.map_err(StorageError::Io)?;
+        // the room for a queue is used again
+        if let Some(mut written) = Arc::into_inner(group).filter(|_| tail.queue.is_empty()) {
+            written.clear();
+            tail.queue = written;
+        }
         Ok(tail)
     }
 
@@ -348,14 +353,13 @@ impl Log {
             };
             let written = written.and_then(|()| {
                 done.push((number, Arc::clone(&file), start));
-                let parts: Vec<&[u8]> = run
-                    .iter()
-                    .flat_map(|queued| &queued.parts)
-                    .map(AsRef::as_ref)
-                    .collect();
-                let name = segment::name(number);
-                file.write_at(&parts, start)
-                    .map_err(fault(&*self.disk, Action::Write, &name))
+                let count = run.iter().map(|queued| queued.parts.len()).sum();
+                let mut parts: Vec<&[u8]> = Vec::with_capacity(count);
+                let all = run.iter().flat_map(|queued| &queued.parts);
+                parts.extend(all.map(AsRef::as_ref));
+                file.write_at(&parts, start).map_err(|source| {
+                    fault(&*self.disk, Action::Write, &segment::name(number))(source)
+                })
             });
             if let Err(error) = written {
                 self.take_back(&done);
@@ -444,10 +448,12 @@ impl Tail {
             let (start, offset) = (u64::from(queued.at.offset), u64::from(offset));
             queued.at.segment == segment && start <= offset && offset < start + queued.len
         };
-        let queued = self.in_flight.iter().chain(&self.queue).find(holds)?;
+        let in_flight = self.in_flight.iter().flat_map(|group| group.iter());
+        let queued = in_flight.chain(&self.queue).find(holds)?;
         let mut skip = (offset - queued.at.offset) as usize;
         let mut out = Vec::with_capacity(len);
         for part in &queued.parts {
+            let part = part.as_ref();
             let from = part.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(part.len());
             out.extend_from_slice(from.get(..len - out.len()).unwrap_or(from));

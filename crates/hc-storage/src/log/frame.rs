@@ -17,7 +17,7 @@ pub(crate) const HEADER_LEN: usize = 32;
 pub(crate) const MAGIC: [u8; 4] = *b"HCfr";
 
 /// Blocks of at least this length are written from where they are, shorter ones are copied together.
-const COPY_BELOW: usize = 16 << 10;
+const COPY_BELOW: usize = 1 << 10;
 
 /// The header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,19 +85,27 @@ impl Header {
 /// A frame that is ready but for its place in the log.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// The header's place, the body and the blocks that are copied behind it.
-    front: Vec<u8>,
-    /// What follows, from the first long block on.
-    rest: Vec<Part>,
+    /// The first begins with the header's place and the body.
+    parts: Vec<Part>,
     body_len: u32,
     body_crc: u32,
     data_len: u32,
 }
 
+/// Some bytes of a frame.
 #[derive(Debug)]
-enum Part {
+pub(crate) enum Part {
     Shared(Bytes),
     Copied(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Copied(bytes) => bytes,
+        }
+    }
 }
 
 impl Draft {
@@ -110,12 +118,11 @@ impl Draft {
 
     /// `front` is from [`body_buffer`](Self::body_buffer), with the body behind it. `None` where the
     /// frame would be too long to be numbered.
-    pub(crate) fn new<'a>(front: Vec<u8>, blocks: impl Iterator<Item = &'a Bytes>) -> Option<Self> {
+    pub(crate) fn new(front: Vec<u8>, blocks: impl Iterator<Item = Bytes>) -> Option<Self> {
         let body = front.get(HEADER_LEN..)?;
         let (body_len, body_crc) = (u32::try_from(body.len()).ok()?, crc32c::crc32c(body));
         let mut draft = Self {
-            front,
-            rest: Vec::new(),
+            parts: vec![Part::Copied(front)],
             body_len,
             body_crc,
             data_len: 0,
@@ -129,15 +136,22 @@ impl Draft {
         Some(draft)
     }
 
-    fn push(&mut self, block: &Bytes) {
-        if block.len() >= COPY_BELOW {
-            self.rest.push(Part::Shared(block.clone()));
-            return;
+    /// Bytes of a block that are copied behind what comes before it.
+    pub(crate) fn copied_len(block: &Bytes) -> usize {
+        if block.len() < COPY_BELOW {
+            block.len()
+        } else {
+            0
         }
-        match self.rest.last_mut() {
-            None => self.front.extend_from_slice(block),
-            Some(Part::Copied(last)) => last.extend_from_slice(block),
-            Some(Part::Shared(_)) => self.rest.push(Part::Copied(block.to_vec())),
+    }
+
+    fn push(&mut self, block: Bytes) {
+        if Self::copied_len(&block) < block.len() {
+            self.parts.push(Part::Shared(block));
+        } else if let Some(Part::Copied(last)) = self.parts.last_mut() {
+            last.extend_from_slice(&block);
+        } else {
+            self.parts.push(Part::Copied(block.to_vec()));
         }
     }
 
@@ -151,7 +165,7 @@ impl Draft {
     }
 
     /// The frame as it is written, and the checksum in its header.
-    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn, store: StoreId) -> (Vec<Bytes>, u32) {
+    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn, store: StoreId) -> (Vec<Part>, u32) {
         let (body_len, data_len) = (self.body_len, self.data_len);
         let mut header = Header {
             crc: 0,
@@ -161,14 +175,11 @@ impl Draft {
             synced,
         };
         header.crc = header.checksum(self.body_crc, store);
-        if let Some(place) = self.front.get_mut(..HEADER_LEN) {
+        if let Some(Part::Copied(front)) = self.parts.first_mut()
+            && let Some(place) = front.get_mut(..HEADER_LEN)
+        {
             place.copy_from_slice(&header.encode());
         }
-        let rest = self.rest.into_iter().map(|part| match part {
-            Part::Shared(bytes) => bytes,
-            Part::Copied(bytes) => Bytes::from(bytes),
-        });
-        let front = std::iter::once(Bytes::from(self.front));
-        (front.chain(rest).collect(), header.crc)
+        (self.parts, header.crc)
     }
 }

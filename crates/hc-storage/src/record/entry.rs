@@ -264,6 +264,12 @@ impl Entry {
         Some(entries)
     }
 
+    /// Whether it says which logs there are, or what they are called.
+    pub(crate) const fn is_about_names(&self) -> bool {
+        let made = self.create.is_some() || self.branch.is_some() || self.delete;
+        made || self.alias.is_some() || self.default.is_some()
+    }
+
     /// Bytes in its blocks.
     pub(crate) fn data_len(&self) -> u64 {
         self.blocks.iter().map(|slot| u64::from(slot.len)).sum()
