@@ -3,19 +3,19 @@
 //! A branch is a log with a number of its own, known by its name to the log that it left. Owns that
 //! list, and which branches a cut of their log concerns. Knows nothing of how a branch is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hc_merkle::{Head, Length, Node, NodeIndex, flat};
 
-use super::Engine;
 use super::commit::{Commit, Effects};
 use super::core::CoreHandle;
 use super::lookups::Lookups;
 use super::state::{Core, Facts};
+use super::{Engine, Registry};
 use crate::batch::{Batch, BatchError};
 use crate::durability::{Durability, Ticket};
-use crate::error::StorageError;
+use crate::error::{IndexError, StorageError};
 use crate::index::bad_entry;
 use crate::limits::MAX_BRANCH_NAME_LEN;
 use crate::lock::{lock, read, write};
@@ -29,7 +29,83 @@ impl Core {
     }
 }
 
+impl Registry {
+    /// A branch was made, or went to another log and took blocks along.
+    pub(crate) fn note_branch(&mut self, id: CoreId, moves: bool) {
+        self.branches.as_mut().map(|all| all.insert(id));
+        if moves {
+            self.moved.insert(id);
+        }
+    }
+
+    /// Whether there is a branch, as far as anybody asked.
+    pub(crate) fn may_have_branches(&self) -> bool {
+        self.branches.as_ref().is_none_or(|all| !all.is_empty())
+    }
+
+    pub(crate) fn forget_branch(&mut self, id: CoreId) {
+        self.branches.as_mut().map(|all| all.remove(&id));
+        self.moved.remove(&id);
+    }
+}
+
 impl Engine {
+    /// A branch that is there, of whatever log.
+    fn any_branch(&self) -> Result<Option<CoreId>, IndexError> {
+        let mut registry = lock(&self.registry);
+        if registry.branches.is_none() {
+            let mut all = BTreeSet::new();
+            for id in (1..registry.next_id).map(CoreId) {
+                if self.is_indexed_branch(id)? {
+                    all.insert(id);
+                }
+            }
+            for (id, core) in &registry.dirty {
+                let state = read(&core.state);
+                if state.deleted {
+                    all.remove(id);
+                } else if state.lineage.is_some() {
+                    all.insert(*id);
+                }
+            }
+            registry.branches = Some(all);
+        }
+        let first = registry.branches.as_ref().and_then(BTreeSet::first);
+        Ok(first.copied())
+    }
+
+    /// The first of some logs that is a branch or has some: what each of those has may hang on what was
+    /// once said of the other. Where one had a branch, that may have gone to another log since.
+    pub(crate) fn shared_of<'c>(
+        &self,
+        ids: impl Iterator<Item = &'c CoreId>,
+    ) -> Result<Option<CoreId>, StorageError> {
+        let mut had_branches = false;
+        for id in ids {
+            let Some(core) = self.loaded(*id)? else {
+                continue;
+            };
+            let state = read(&core.state);
+            if state.is_in_family() {
+                return Ok(Some(*id));
+            }
+            had_branches |= !state.deleted && state.facts.had_branches;
+        }
+        if !had_branches {
+            return Ok(None);
+        }
+        let any = self.any_branch();
+        any.map_err(|error| self.distrust(error))
+    }
+
+    /// The branches that may have blocks of a log by now: its own, and those that went elsewhere.
+    pub(crate) fn heirs_of(&self, core: &Core) -> Vec<CoreId> {
+        let branches = Arc::clone(&read(&core.state).facts.branches);
+        let registry = lock(&self.registry);
+        let moved = registry.moved.iter().filter(|id| **id != core.id);
+        branches.values().chain(moved).copied().collect()
+    }
+
     /// The handle of a log of this store.
     pub(crate) fn own_handle<'a>(
         &self,

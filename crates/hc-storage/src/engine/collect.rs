@@ -55,6 +55,14 @@ pub(crate) enum Effort {
     Repair,
 }
 
+/// What became of segments that were to be collected.
+enum Done {
+    /// Another stands for them, of so many bytes.
+    Collected(u64),
+    /// They are left as they are: for good, or as long as a log is shared with branches.
+    Nothing(Option<CoreId>),
+}
+
 /// What the collector remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Collecting {
@@ -64,18 +72,27 @@ pub(crate) struct Collecting {
     copied: u64,
     /// Segments that are of no more use, but for snapshots that may still read them.
     doomed: BTreeSet<u32>,
-    /// Segments that cannot be collected: something in them is damaged, or about a log with branches.
+    /// Segments that cannot be collected: something in them is damaged.
     spared: BTreeSet<u32>,
+    /// Segments that cannot be collected as long as a log has branches, or is one.
+    shared: BTreeMap<u32, CoreId>,
     /// Runs of which one is to be spared, to be tried one by one.
     doubtful: BTreeSet<u32>,
 }
 
 impl Collecting {
-    /// Leaves a segment alone from now on; of several, has each tried by itself.
-    /// Returns where to go on, of the places before and behind them.
-    fn spare(&mut self, numbers: Vec<u32>, around: Range<u32>) -> u32 {
+    fn may_go(&self, number: u32) -> bool {
+        !self.spared.contains(&number) && !self.shared.contains_key(&number)
+    }
+
+    /// Leaves a segment alone from now on, or as long as a log is `shared`; of several, has each tried by
+    /// itself. Returns where to go on, of the places before and behind them.
+    fn spare(&mut self, numbers: Vec<u32>, around: Range<u32>, shared: Option<CoreId>) -> u32 {
         if let [one] = numbers.as_slice() {
-            self.spared.insert(*one);
+            match shared {
+                Some(core) => drop(self.shared.insert(*one, core)),
+                None => drop(self.spared.insert(*one)),
+            }
             return around.end;
         }
         self.doubtful.extend(numbers);
@@ -109,6 +126,7 @@ impl Engine {
         }
         let mut pace = Pace::new(self, progress);
         self.remove_replaced(&mut collecting)?;
+        self.unspare(&mut collecting)?;
         let mut from = 0;
         loop {
             let extent = self.extent()?;
@@ -131,18 +149,18 @@ impl Engine {
             from = around.end;
             let numbers: Vec<u32> = run.iter().map(|piece| piece.number).collect();
             match self.collect_run(&extent, &numbers, effort, &mut pace) {
-                Ok(Some(copied)) => {
+                Ok(Done::Collected(copied)) => {
                     collecting.replaced.extend(numbers);
                     collecting.copied = collecting.copied.saturating_add(copied);
                 }
-                Ok(None) => from = collecting.spare(numbers, around),
+                Ok(Done::Nothing(shared)) => from = collecting.spare(numbers, around, shared),
                 Err(error) => {
                     // what is left of it is void, and the next to try makes it anew
                     let _ = self.disk.remove(segment::NEW);
                     if !matches!(error, StorageError::Damaged(_)) {
                         return Err(error);
                     }
-                    from = collecting.spare(numbers, around);
+                    from = collecting.spare(numbers, around, None);
                 }
             }
             // a checkpoint costs about as much after one run as after several
@@ -162,16 +180,14 @@ impl Engine {
         self.remove_doomed(collecting)
     }
 
-    /// Whether anything is about a branch, or a log that has or had some: what each of those has may
-    /// hang on what was once said of the other.
-    fn has_family(&self, gathered: &Gathered) -> Result<bool, StorageError> {
-        for id in gathered.cores.keys() {
-            let core = self.loaded(*id)?;
-            if core.is_some_and(|core| read(&core.state).is_in_family()) {
-                return Ok(true);
+    /// Has segments tried again that may be collected now.
+    fn unspare(&self, collecting: &mut Collecting) -> Result<(), StorageError> {
+        for (number, core) in std::mem::take(&mut collecting.shared) {
+            if self.shared_of([core].iter())?.is_some() {
+                collecting.shared.insert(number, core);
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     fn extent(&self) -> Result<Extent, StorageError> {
@@ -220,7 +236,7 @@ impl Engine {
         let finished = extent.segments.iter().copied();
         let finished = finished.take_while(|number| segment::place(*number) < end);
         let mut pieces = Vec::new();
-        for number in finished.filter(|number| !collecting.spared.contains(number)) {
+        for number in finished.filter(|number| collecting.may_go(*number)) {
             let name = segment::name(number);
             let opened = self.disk.open(&name, false);
             let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
@@ -244,44 +260,43 @@ impl Engine {
         Ok(pieces)
     }
 
-    /// Collects segments that follow each other into one, unless that cannot be done; says how many bytes
-    /// it has.
+    /// Collects segments that follow each other into one, unless that cannot be done.
     fn collect_run(
         &self,
         extent: &Extent,
         numbers: &[u32],
         effort: Effort,
         pace: &mut Pace<'_>,
-    ) -> Result<Option<u64>, StorageError> {
+    ) -> Result<Done, StorageError> {
         let Some((first, last)) = numbers.first().zip(numbers.last()) else {
-            return Ok(None);
+            return Ok(Done::Nothing(None));
         };
         let round = numbers.iter().map(|number| segment::round(*number)).max();
         let place = segment::place(*first);
         let Some(number) = segment::numbered(place, round.unwrap_or(0) + 1) else {
             // no more rounds: it is as good as it gets
-            return Ok(None);
+            return Ok(Done::Nothing(None));
         };
         let lenient = effort == Effort::Repair;
         let mut gathered = self.gather(numbers, lenient, pace)?;
-        if self.has_family(&gathered)? {
-            return Ok(None);
+        let ids: Vec<CoreId> = gathered.cores.keys().copied().collect();
+        if let Some(shared) = self.shared_of(ids.iter())? {
+            return Ok(Done::Nothing(Some(shared)));
         }
         let oldest = extent.segments.first() == Some(first);
         let mut output = Output::create(self, number, gathered.first)?;
-        let ids: Vec<CoreId> = gathered.cores.keys().copied().collect();
-        for id in ids {
-            let Some(of_core) = gathered.cores.remove(&id) else {
+        for id in &ids {
+            let Some(of_core) = gathered.cores.remove(id) else {
                 continue;
             };
-            let core = self.loaded(id)?;
+            let core = self.loaded(*id)?;
             let live = core.filter(|core| !read(&core.state).deleted);
             match live {
                 Some(core) => {
                     let still = of_core.still_needed(self, &core, oldest)?;
-                    output.write_core(self, id, still, lenient, &mut |bytes| pace.step(bytes))?;
+                    output.write_core(self, *id, still, lenient, &mut |bytes| pace.step(bytes))?;
                 }
-                None if of_core.is_deleted() && !oldest => output.write_deletion(self, id)?,
+                None if of_core.is_deleted() && !oldest => output.write_deletion(self, *id)?,
                 None => {}
             }
         }
@@ -301,11 +316,17 @@ impl Engine {
                 len: len.map_err(|_| crate::BatchError::TooManyOperations)?,
             }),
         };
+        // a branch that was made meanwhile may have what its log lost before that was looked up
+        if let Some(shared) = self.shared_of(ids.iter())? {
+            let removed = self.disk.remove(segment::NEW);
+            removed.map_err(fault(&*self.disk, Action::Remove, segment::NEW))?;
+            return Ok(Done::Nothing(Some(shared)));
+        }
         let written = output.finish(self, header)?;
         let places = place..through(extent, *last).saturating_add(1);
         let go_on = &mut || pace.step(0);
         self.take_over(number, &places, written.data, &written.moves, go_on)?;
-        Ok(Some(written.len()))
+        Ok(Done::Collected(written.len()))
     }
 
     /// Everything that some segments say.
@@ -393,17 +414,34 @@ impl Engine {
             let Some(core) = self.loaded(*id)? else {
                 continue;
             };
-            for at in (0..moves.blocks.len().max(moves.nodes.len())).step_by(STEP) {
-                let blocks = moves.blocks.iter().skip(at).take(STEP);
-                let nodes = moves.nodes.iter().skip(at).take(STEP);
-                self.repoint(&core, places, blocks, nodes)?;
-                if self.is_pressed(1) {
-                    self.checkpoint()?;
+            self.repoint_all(&core, places, moves, go_on)?;
+            // after it: what it loses from now on, they have from there
+            for branch in self.heirs_of(&core) {
+                if let Some(branch) = self.loaded(branch)? {
+                    self.repoint_all(&branch, places, moves, go_on)?;
                 }
-                go_on()?;
             }
         }
         lock(&self.registry).forget_space(number, places);
+        Ok(())
+    }
+
+    fn repoint_all(
+        &self,
+        core: &Arc<Core>,
+        places: &Range<u32>,
+        moves: &Moves,
+        go_on: &mut dyn FnMut() -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        for at in (0..moves.blocks.len().max(moves.nodes.len())).step_by(STEP) {
+            let blocks = moves.blocks.iter().skip(at).take(STEP);
+            let nodes = moves.nodes.iter().skip(at).take(STEP);
+            self.repoint(core, places, blocks, nodes)?;
+            if self.is_pressed(1) {
+                self.checkpoint()?;
+            }
+            go_on()?;
+        }
         Ok(())
     }
 
@@ -415,8 +453,20 @@ impl Engine {
         blocks: impl Iterator<Item = &'m (u64, Locator)>,
         nodes: impl Iterator<Item = &'m PlacedNode>,
     ) -> Result<(), StorageError> {
-        let _writer = lock(&core.writer);
-        let _open = read(&self.gate);
+        Core::writing(&[core], || {
+            let _open = read(&self.gate);
+            self.repoint_now(core, places, blocks, nodes)
+        })
+    }
+
+    /// As [`repoint`](Self::repoint), while nobody else writes to the log.
+    fn repoint_now<'m>(
+        &self,
+        core: &Arc<Core>,
+        places: &Range<u32>,
+        blocks: impl Iterator<Item = &'m (u64, Locator)>,
+        nodes: impl Iterator<Item = &'m PlacedNode>,
+    ) -> Result<(), StorageError> {
         let (moved, nodes) = {
             let mut state = write(&core.state);
             let mut lookups = Lookups::new(core.id, &state, self.sources());

@@ -52,6 +52,14 @@ pub(crate) struct Heir {
     pub(crate) kept: Kept,
 }
 
+/// Who may have the blocks too that are taken away from a log.
+#[derive(Debug, Clone, Copy)]
+struct Sharing {
+    /// Somebody has.
+    shared: bool,
+    had_branches: bool,
+}
+
 impl Commit {
     /// An entry without blocks.
     pub(crate) fn bare(core: Arc<Core>, entry: Entry, effects: Effects) -> Self {
@@ -303,14 +311,18 @@ impl Engine {
         let removed = effects.removed.blocks.len();
         let entries = entry.blocks.len() + entry.nodes.len() + effects.kept_entries() + removed;
         let (deleted, origin) = (entry.delete, entry.branch.clone());
-        let (left, repeated, shared) = {
+        let (left, repeated, sharing) = {
             // in this order everywhere: branches, then their log
             let heirs = effects.heirs.iter();
             let mut heirs: Vec<_> = heirs
                 .map(|heir| (write(&heir.branch.state), &heir.kept))
                 .collect();
             let mut state = write(&core.state);
-            let shared = state.is_pinned() || state.is_in_family();
+            let shared = state.is_pinned() || state.lineage.is_some();
+            let sharing = Sharing {
+                shared,
+                had_branches: state.facts.had_branches,
+            };
             state.pin(&effects.removed, truncate);
             if let Some(length) = truncate {
                 for (heir, kept) in &mut heirs {
@@ -324,7 +336,7 @@ impl Engine {
             if let Some(head) = head {
                 state.resolve(head);
             }
-            (left, repeated, shared)
+            (left, repeated, sharing)
         };
         if let Some(left) = left.filter(|_| deleted || origin.is_some()) {
             self.note_branch(&left.parent, &left.name, None);
@@ -334,25 +346,30 @@ impl Engine {
         }
         self.pressure.entries.fetch_add(entries, Ordering::Relaxed);
         let mut registry = lock(&self.registry);
+        if deleted {
+            registry.forget_branch(core.id);
+        } else if effects.parent.is_some() {
+            registry.note_branch(core.id, !effects.along.blocks.is_empty());
+        }
         if data > 0 {
             let space = registry.space_of(placed.segment);
             space.data = space.data.saturating_add(data);
             space.live = space.live.saturating_add(data).saturating_sub(cleared);
         }
-        self.note_space(&mut registry, &effects, &repeated, shared);
+        self.note_space(&mut registry, &effects, &repeated, sharing);
         let heirs = effects.heirs.iter().map(|heir| &heir.branch);
         for core in heirs.chain([&core]) {
             registry.dirty.insert(core.id, Arc::clone(core));
         }
     }
 
-    /// Notes where blocks are void now, and where branches have some. `shared`: others may have them too.
+    /// Notes where blocks are void now, and where branches have some.
     fn note_space(
         &self,
         registry: &mut Registry,
         effects: &Effects,
         repeated: &[Locator],
-        shared: bool,
+        sharing: Sharing,
     ) {
         for at in effects.kept_blocks() {
             let space = registry.space_of(at.segment);
@@ -365,7 +382,9 @@ impl Engine {
             let space = registry.space_of(at.segment);
             space.live = space.live.saturating_sub(at.len.into());
         }
-        if !shared {
+        // a branch may have taken blocks along to another log
+        let branches = sharing.had_branches && registry.may_have_branches();
+        if !sharing.shared && !branches {
             self.note_void(&mut registry.holes, removed);
         }
     }

@@ -94,6 +94,15 @@ impl Engine {
         Ok(Some(core))
     }
 
+    /// Whether the index has a branch with a number.
+    pub(crate) fn is_indexed_branch(&self, id: CoreId) -> Result<bool, IndexError> {
+        let Some(entry) = long_value(&*self.index, &core_entry::key(id))? else {
+            return Ok(false);
+        };
+        let stored = core_entry::decode(&entry).ok_or_else(|| bad_entry(&*self.index))?;
+        Ok(matches!(stored.owner, Owner::Branch(..)))
+    }
+
     fn load(&self, registry: &mut Registry, id: CoreId) -> Result<Option<Core>, IndexError> {
         let index = &*self.index;
         let Some(entry) = long_value(index, &core_entry::key(id))? else {

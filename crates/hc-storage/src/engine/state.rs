@@ -244,10 +244,10 @@ impl State {
         (self.record.fork, self.record.length)
     }
 
-    /// Whether it is, or has been the parent of, a branch: what each of those has may hang on what was
-    /// once said of the other.
+    /// Whether it is a branch or has some: what each of those has may hang on what was once said of the
+    /// other.
     pub(crate) fn is_in_family(&self) -> bool {
-        self.lineage.is_some() || self.facts.had_branches
+        !self.deleted && (self.lineage.is_some() || !self.facts.branches.is_empty())
     }
 
     /// Whether the log has a block itself.

@@ -26,6 +26,7 @@ enum Step {
     Move,
     Delete,
     Pin,
+    Compact,
     Close,
     Kill,
     DeleteIndex,
@@ -46,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Move),
         1 => Just(Step::Delete),
         2 => Just(Step::Pin),
+        2 => Just(Step::Compact),
         1 => Just(Step::Close),
         1 => Just(Step::Kill),
         1 => Just(Step::DeleteIndex),
@@ -151,6 +153,8 @@ fn play(steps: &[Step], entries: usize) -> Outcome {
                 disk.delete_index();
             }
             store = disk.open(options(entries))?;
+        } else if matches!(step, Step::Compact) {
+            store.compact(&mut |_| {})?;
         } else if matches!(step, Step::Pin) {
             pinned.extend(pin(&store, &model)?);
         } else {
@@ -379,4 +383,24 @@ fn what_a_branch_had_itself_it_has_when_the_log_that_it_moved_to_clears_it() -> 
         Step::DeleteIndex,
     ];
     play(&steps, 100)
+}
+
+/// What a branch took along from the log that it left stays where that log was written.
+#[test]
+fn what_a_branch_took_along_is_there_when_the_log_that_it_left_is_collected() -> Outcome {
+    let steps = [
+        Step::Branch(0),
+        Step::AppendToBranch(10, 0),
+        Step::AppendToBranch(4, 0),
+        Step::AppendToBranch(1, 0),
+        Step::Merge(0),
+        Step::Compact,
+        Step::AppendToBranch(1, 0),
+        Step::Move,
+        Step::Append(1, 0),
+        Step::Truncate(3876),
+        Step::Compact,
+        Step::DeleteIndex,
+    ];
+    play(&steps, 1)
 }
