@@ -63,6 +63,10 @@ pub(crate) async fn open(
 
 /// Opens a folder with all its logs, to look after it.
 pub(crate) fn folder(dir: &Path, options: StoreOptions) -> Result<impl Store + use<>, Failure> {
+    if dir.is_file() {
+        let message = "is a file; a folder with a store in it is meant";
+        return Err(Failure::new(Kind::NotAvailable, message).at(dir.display()));
+    }
     // what is done here is done at once, and nothing beside it
     let store = options.collect(false).open(dir);
     store.map_err(|error| opening(OpenError::Store(error), dir))

@@ -30,6 +30,10 @@ pub(crate) fn run(args: &Migrate, output: Output) -> Result<(), Failure> {
         let message = "there is no such folder";
         return Err(Failure::new(Kind::NotAvailable, message).at(args.from.display()));
     }
+    if is_ours(&args.from) {
+        let message = "is a store of this program's already; there is nothing to migrate";
+        return Err(Failure::new(Kind::Usage, message).at(args.from.display()));
+    }
     let legacy = Legacy::open(&args.from)?;
     let sum = transfer::with(Storage::disk(&args.dir), &args.dir, |store| {
         all(&legacy, store, args, only.as_ref(), output)
@@ -67,6 +71,11 @@ pub(crate) fn run(args: &Migrate, output: Output) -> Result<(), Failure> {
         output::blocks(sum.untied)
     );
     Err(Failure::new(Kind::NotAvailable, message).at(args.from.display()))
+}
+
+/// Whether a folder is what `migrate` would make of another.
+fn is_ours(dir: &Path) -> bool {
+    dir.join("log").is_dir() && dir.join("LOCK").is_file()
 }
 
 fn logs(count: u64) -> String {

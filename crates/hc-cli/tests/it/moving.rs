@@ -263,3 +263,15 @@ fn a_folder_that_cannot_be_taken_over_is_named() {
     let out = hypercore(&["migrate", &other, &place.at("new")]).code(4);
     assert!(out.stderr.contains("oplog at byte 0"), "{out:?}");
 }
+
+#[test]
+fn a_folder_of_ours_is_not_migrated() {
+    let place = Place::new();
+    let (dir, _, _) = log_of(&place, "log", 3);
+    let out = hypercore(&["migrate", &dir, &place.at("other")]).code(2);
+    assert!(
+        out.stderr.contains("there is nothing to migrate"),
+        "{out:?}"
+    );
+    assert!(!place.path("other").exists());
+}

@@ -44,6 +44,17 @@ fn repair_clears_a_bad_block_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_file_is_not_taken_for_a_folder() {
+    let place = Place::new();
+    fs::write(place.path("notes"), "mine").unwrap();
+    for command in ["repair", "compact"] {
+        let out = hypercore(&[command, &place.at("notes")]).code(3);
+        assert!(out.stderr.contains("is a file; a folder"), "{out:?}");
+    }
+    assert_eq!(fs::read(place.path("notes")).unwrap(), b"mine");
+}
+
+#[test]
 fn a_folder_that_lost_its_end_is_repaired_when_that_is_accepted() {
     let place = Place::new();
     let (dir, _) = place.log("log");
