@@ -15,7 +15,7 @@ use super::state::{Core, Facts};
 use super::{Engine, Registry};
 use crate::batch::{Batch, BatchError};
 use crate::durability::{Durability, Ticket};
-use crate::error::{IndexError, StorageError};
+use crate::error::StorageError;
 use crate::index::bad_entry;
 use crate::limits::MAX_BRANCH_NAME_LEN;
 use crate::lock::{lock, read, write};
@@ -30,12 +30,9 @@ impl Core {
 }
 
 impl Registry {
-    /// A branch was made, or went to another log and took blocks along.
-    pub(crate) fn note_branch(&mut self, id: CoreId, moves: bool) {
+    /// A branch was made.
+    pub(crate) fn note_branch(&mut self, id: CoreId) {
         self.branches.as_mut().map(|all| all.insert(id));
-        if moves {
-            self.moved.insert(id);
-        }
     }
 
     /// Whether there is a branch, as far as anybody asked.
@@ -45,37 +42,38 @@ impl Registry {
 
     pub(crate) fn forget_branch(&mut self, id: CoreId) {
         self.branches.as_mut().map(|all| all.remove(&id));
-        self.moved.remove(&id);
     }
 }
 
 impl Engine {
-    /// A branch that is there, of whatever log.
-    fn any_branch(&self) -> Result<Option<CoreId>, IndexError> {
+    /// The branches that there are, of whatever log.
+    fn all_branches(&self) -> Result<BTreeSet<CoreId>, StorageError> {
         let mut registry = lock(&self.registry);
-        if registry.branches.is_none() {
-            let mut all = BTreeSet::new();
-            for id in (1..registry.next_id).map(CoreId) {
-                if self.is_indexed_branch(id)? {
-                    all.insert(id);
-                }
-            }
-            for (id, core) in &registry.dirty {
-                let state = read(&core.state);
-                if state.deleted {
-                    all.remove(id);
-                } else if state.lineage.is_some() {
-                    all.insert(*id);
-                }
-            }
-            registry.branches = Some(all);
+        if let Some(all) = &registry.branches {
+            return Ok(all.clone());
         }
-        let first = registry.branches.as_ref().and_then(BTreeSet::first);
-        Ok(first.copied())
+        let mut all = BTreeSet::new();
+        for id in (1..registry.next_id).map(CoreId) {
+            let indexed = self.is_indexed_branch(id);
+            if indexed.map_err(|error| self.distrust(error))? {
+                all.insert(id);
+            }
+        }
+        for (id, core) in &registry.dirty {
+            let state = read(&core.state);
+            if state.deleted {
+                all.remove(id);
+            } else if state.lineage.is_some() {
+                all.insert(*id);
+            }
+        }
+        registry.branches = Some(all.clone());
+        Ok(all)
     }
 
     /// The first of some logs that is a branch or has some: what each of those has may hang on what was
-    /// once said of the other. Where one had a branch, that may have gone to another log since.
+    /// once said of the other. Where one had a branch, or is gone and may have had one, that may have gone
+    /// to another log since.
     pub(crate) fn shared_of<'c>(
         &self,
         ids: impl Iterator<Item = &'c CoreId>,
@@ -83,27 +81,30 @@ impl Engine {
         let mut had_branches = false;
         for id in ids {
             let Some(core) = self.loaded(*id)? else {
+                had_branches = true;
                 continue;
             };
             let state = read(&core.state);
             if state.is_in_family() {
                 return Ok(Some(*id));
             }
-            had_branches |= !state.deleted && state.facts.had_branches;
+            had_branches |= state.deleted || state.facts.had_branches;
         }
         if !had_branches {
             return Ok(None);
         }
-        let any = self.any_branch();
-        any.map_err(|error| self.distrust(error))
+        Ok(self.all_branches()?.first().copied())
     }
 
-    /// The branches that may have blocks of a log by now: its own, and those that went elsewhere.
-    pub(crate) fn heirs_of(&self, core: &Core) -> Vec<CoreId> {
-        let branches = Arc::clone(&read(&core.state).facts.branches);
-        let registry = lock(&self.registry);
-        let moved = registry.moved.iter().filter(|id| **id != core.id);
-        branches.values().chain(moved).copied().collect()
+    /// The branches that may have blocks of a log by now: its own, and those that went elsewhere, of which
+    /// nobody knows where they came from.
+    pub(crate) fn heirs_of(&self, core: &Core) -> Result<BTreeSet<CoreId>, StorageError> {
+        if !read(&core.state).facts.had_branches {
+            return Ok(BTreeSet::new());
+        }
+        let mut heirs = self.all_branches()?;
+        heirs.remove(&core.id);
+        Ok(heirs)
     }
 
     /// The handle of a log of this store.

@@ -416,7 +416,7 @@ impl Engine {
             };
             self.repoint_all(&core, places, moves, go_on)?;
             // after it: what it loses from now on, they have from there
-            for branch in self.heirs_of(&core) {
+            for branch in self.heirs_of(&core)? {
                 if let Some(branch) = self.loaded(branch)? {
                     self.repoint_all(&branch, places, moves, go_on)?;
                 }

@@ -349,7 +349,7 @@ impl Engine {
         if deleted {
             registry.forget_branch(core.id);
         } else if effects.parent.is_some() {
-            registry.note_branch(core.id, !effects.along.blocks.is_empty());
+            registry.note_branch(core.id);
         }
         if data > 0 {
             let space = registry.space_of(placed.segment);

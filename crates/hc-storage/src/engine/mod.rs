@@ -121,8 +121,6 @@ pub(crate) struct Registry {
     pub(crate) next_id: u64,
     /// The branches that there are, once somebody asked.
     pub(crate) branches: Option<BTreeSet<CoreId>>,
-    /// Branches that went from one log to another, and may have taken blocks along.
-    pub(crate) moved: BTreeSet<CoreId>,
     pub(crate) space: BTreeMap<u32, Space>,
     pub(crate) dirty_space: BTreeSet<u32>,
     pub(crate) holes: Holes,

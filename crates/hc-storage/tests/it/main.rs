@@ -4,6 +4,7 @@
 #![allow(clippy::panic, clippy::cast_possible_truncation)]
 
 mod branch_model;
+mod branch_space;
 mod branches;
 mod crash;
 mod damage;

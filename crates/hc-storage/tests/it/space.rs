@@ -7,20 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hc_merkle::{BlockIndex, Draft, Length};
+use hc_merkle::{BlockIndex, Draft};
 use hc_storage::fault::{Fault, FaultDisk, Survival};
 use hc_storage::{
     Alias, Batch, CoreStore, DiskStore, Durability, NamespaceId, StorageError, Store, StoreOptions,
     Topic,
 };
 
-use crate::log::{
-    Outcome, append, append_to, block, branch, clear, create, name, record, reopen, truncate,
-    truncation,
-};
+use crate::log::{Outcome, append, block, clear, create, name, record, reopen, truncation};
 use crate::seen::{Seen, look, look_at_all};
 
-fn small() -> StoreOptions {
+pub(crate) fn small() -> StoreOptions {
     let options = StoreOptions::default().create(true).background(false);
     // collected when it is asked to
     options
@@ -29,7 +26,7 @@ fn small() -> StoreOptions {
         .checkpoint_every(200, 16 << 10)
 }
 
-fn everything(store: &dyn Store) -> Result<Vec<Seen>, Box<dyn std::error::Error>> {
+pub(crate) fn everything(store: &dyn Store) -> Result<Vec<Seen>, Box<dyn std::error::Error>> {
     let seen = |entry: hc_storage::CoreEntry| {
         let core = store.open_core(&entry.discovery_key)?.ok_or("gone")?;
         Ok(look_at_all(&*core)?)
@@ -38,7 +35,7 @@ fn everything(store: &dyn Store) -> Result<Vec<Seen>, Box<dyn std::error::Error>
 }
 
 /// A store with something of everything in it that can be void.
-fn churned(disk: &FaultDisk) -> Result<DiskStore, Box<dyn std::error::Error>> {
+pub(crate) fn churned(disk: &FaultDisk) -> Result<DiskStore, Box<dyn std::error::Error>> {
     let store = disk.open(small())?;
     let (one, two) = (create(&store, 1)?, create(&store, 2)?);
     store.set_default_core(&name(1))?;
@@ -196,141 +193,6 @@ fn collecting_may_be_cut_short_at_every_call() -> Outcome {
             is_same(&image, &seen, &what)?;
         }
     }
-    Ok(())
-}
-
-/// What a branch has may hang on what was once said of its log: both keep their segments, until it is
-/// deleted.
-#[test]
-fn logs_with_branches_keep_their_segments() -> Outcome {
-    let disk = FaultDisk::new();
-    let store = churned(&disk)?;
-    let core = reopen(&store, 1)?;
-    branch(&*core, "b", 170)?;
-    clear(&*core, 0, 160, Durability::Os)?;
-    truncate(&*core, 150, Durability::Os)?;
-    append(&*core, 40, 7, Durability::Os)?;
-    let b = core.open_branch("b")?.ok_or("branch")?;
-    append(&*b, 5, 9, Durability::Os)?;
-    let seen = everything(&store)?;
-    for _ in 0..2 {
-        store.compact(&mut |_| {})?;
-        assert!(everything(&store)? == seen);
-    }
-    drop((core, b));
-    store.close()?;
-    disk.delete_index();
-    let store = disk.open(small())?;
-    assert!(everything(&store)? == seen, "without its index");
-    store.compact(&mut |_| {})?;
-    assert!(everything(&store)? == seen, "and collected again");
-    assert!(store.usage()?.dead > 0, "{:?}", store.usage()?);
-    reopen(&store, 1)?.delete_branch("b")?;
-    let seen = everything(&store)?;
-    store.compact(&mut |_| {})?;
-    assert!(everything(&store)? == seen, "without the branch");
-    assert_eq!(store.usage()?.dead, 0);
-    store.close()?;
-    disk.delete_index();
-    let store = disk.open(small())?;
-    assert!(everything(&store)? == seen, "without its index again");
-    Ok(())
-}
-
-/// A branch is made at one step of collecting its log, which is cut at another: the branch has all that it
-/// had, whatever the process and the index come to.
-#[test]
-fn a_branch_that_is_made_while_its_log_is_collected_keeps_what_that_loses() -> Outcome {
-    let disk = FaultDisk::new();
-    let store = churned(&disk)?;
-    store.close()?;
-    let image = || disk.image(Survival::Process(0));
-    let count = {
-        let (store, mut count) = (image().open(small())?, 0);
-        store.compact(&mut |_| count += 1)?;
-        count
-    };
-    assert!(count > 10, "{count} steps");
-    let pairs = |made| [(made, made), (made, made + 1), (made, count / 2)];
-    for (made, cut) in (0..count).step_by(4).flat_map(pairs) {
-        let left = image();
-        let store = left.open(small())?;
-        let log = reopen(&store, 1)?;
-        let blocks = |core: &dyn CoreStore| -> Result<Vec<_>, StorageError> {
-            let all = (0..170).map(|index| core.block(BlockIndex::new(index)));
-            all.collect()
-        };
-        let expected = blocks(&*log)?;
-        let (mut step, mut failed) = (0, None);
-        store.compact(&mut |_| {
-            let act = || -> Outcome {
-                if step == made {
-                    branch(&*log, "b", 170)?;
-                }
-                if step == cut.max(made) {
-                    truncate(&*log, 150, Durability::Os)?;
-                }
-                Ok(())
-            };
-            failed = act().err().or(failed.take());
-            step += 1;
-        })?;
-        let what = format!("made at {made}, cut at {cut}");
-        assert!(failed.is_none(), "{what}: {failed:?}");
-        let compare = |store: &dyn Store, when: &str| -> Outcome {
-            let b = reopen(store, 1)?.open_branch("b")?.ok_or("branch")?;
-            assert!(blocks(&*b)? == expected, "{what}, {when}");
-            Ok(())
-        };
-        compare(&store, "open")?;
-        let died = left.image(Survival::Process(1));
-        compare(&died.open(small())?, "after it died")?;
-        drop(log);
-        store.close()?;
-        left.delete_index();
-        compare(&left.open(small())?, "without its index")?;
-    }
-    Ok(())
-}
-
-/// A store in which each round makes a branch, merges it and deletes it, and clears what is old.
-#[test]
-fn a_store_does_not_grow_by_branches_that_are_gone() -> Outcome {
-    let disk = FaultDisk::new();
-    disk.refuse_holes();
-    let store = disk.open(small().collect(true))?;
-    let log = create(&store, 1)?;
-    let mut sizes = Vec::new();
-    for round in 0..60 {
-        let length = log.head()?.length();
-        let draft = branch(&*log, "draft", length.get())?;
-        append(&*draft, 20, round, Durability::Os)?;
-        let merged = append_to(&log.head()?, 20, round)?;
-        let mut inherit = Batch::new();
-        inherit.inherit(Length::new(length.get() + 20));
-        let both = vec![
-            (Arc::clone(&log), Batch::from_change(&merged)),
-            (draft, inherit),
-        ];
-        store.commit_all(both, Durability::Os)?.wait()?;
-        assert!(log.delete_branch("draft")?);
-        clear(&*log, 0, length.get().saturating_sub(40), Durability::Os)?;
-        sizes.push(store.usage()?.log);
-    }
-    let (early, late) = (sizes[..30].iter().max(), sizes[30..].iter().max());
-    let nodes = 30 * 20 * 2 * 40;
-    assert!(
-        late < early.map(|early| early + nodes).as_ref(),
-        "{sizes:?}"
-    );
-    let seen = everything(&store)?;
-    store.close()?;
-    drop(log);
-    disk.delete_index();
-    assert!(
-        everything(&disk.open(small())?)? == seen,
-        "without its index"
-    );
     Ok(())
 }
 
