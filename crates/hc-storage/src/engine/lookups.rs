@@ -13,6 +13,7 @@ use super::Engine;
 use super::overlay::Lookup;
 use super::pages::Pages;
 use super::state::State;
+use super::stretches::Stretches;
 use crate::error::{IndexError, IndexFault};
 use crate::index::nodes::{Found, NodePage, Stretch};
 use crate::index::page::LocatorPage;
@@ -61,6 +62,7 @@ pub(crate) fn merged(own: &Bitfield, parent: &Bitfield, length: u64) -> Bitfield
 pub(crate) struct Sources<'a> {
     pub(crate) index: &'a dyn Index,
     pages: &'a Pages,
+    stretches: &'a Stretches,
     log: &'a Log,
 }
 
@@ -69,6 +71,7 @@ impl Engine {
         Sources {
             index: &*self.index,
             pages: &self.pages,
+            stretches: &self.stretches,
             log: &self.log,
         }
     }
@@ -85,6 +88,15 @@ impl Sources<'_> {
         let NodePlace { segment, offset } = stretch.place;
         let read = self.log.read(segment, offset, stretch.len.into());
         read.map_err(|fault| engine_fault(&fault.path, IndexFault::Io(fault.source.kind())))
+    }
+
+    /// Bytes of a stretch of the log, as they were written; not read again while they are held.
+    fn held_stretch(&self, stretch: &Stretch) -> Result<Bytes, IndexError> {
+        self.stretches.get(stretch, || {
+            let bytes = self.stretch(stretch)?;
+            let whole = stretch.matches(&bytes).then_some(bytes);
+            whole.ok_or_else(|| bad_entry(self.index))
+        })
     }
 
     /// The nodes of a stretch.
@@ -194,7 +206,7 @@ impl<'a> Lookups<'a> {
         let (_, bytes) = match held {
             Some(held) => self.stretch.insert(held),
             None => {
-                let bytes = self.sources.stretch(&stretch)?;
+                let bytes = self.sources.held_stretch(&stretch)?;
                 self.stretch.insert((stretch, bytes))
             }
         };

@@ -27,6 +27,7 @@ mod secrets;
 mod snapshot;
 mod state;
 mod store;
+mod stretches;
 mod table;
 mod throttle;
 mod worker;
@@ -49,6 +50,7 @@ use self::names::NamedId;
 use self::pages::Pages;
 use self::secrets::Secrets;
 use self::state::Core;
+use self::stretches::Stretches;
 use self::throttle::Throttle;
 use self::worker::Worker;
 use crate::disk::{Disk, LockGuard};
@@ -71,6 +73,7 @@ pub(crate) struct Engine {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) index: Arc<dyn Index>,
     pub(crate) pages: Pages,
+    pub(crate) stretches: Stretches,
     pub(crate) log: Arc<Log>,
     pub(crate) id: StoreId,
     pub(crate) access: Access,

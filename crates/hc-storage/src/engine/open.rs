@@ -10,6 +10,7 @@ use super::collector::Collector;
 use super::pages::Pages;
 use super::secrets::{self, Secrets};
 use super::store::DiskStore;
+use super::stretches::Stretches;
 use super::throttle::Throttle;
 use super::worker::Worker;
 use super::{Engine, Pressure, REBUILD, Registry, Space};
@@ -409,6 +410,7 @@ fn build(
         disk,
         index,
         pages: Pages::default(),
+        stretches: Stretches::default(),
         log: Arc::new(log),
         id: extent.store,
         access,

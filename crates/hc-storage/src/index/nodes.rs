@@ -36,7 +36,7 @@ pub(crate) struct Stretch {
 impl Stretch {
     /// The nodes in its bytes, each with where it is; `None` where they are not those that were written.
     pub(crate) fn nodes(&self, bytes: &[u8]) -> Option<Vec<PlacedNode>> {
-        let mut cursor = self.open(bytes)?;
+        let mut cursor = self.matches(bytes).then(|| Cursor::new(bytes))?;
         let mut nodes = Vec::with_capacity(self.count.into());
         let NodePlace { segment, offset } = self.place;
         while !cursor.is_empty() {
@@ -50,10 +50,15 @@ impl Stretch {
         (nodes.len() == usize::from(self.count)).then_some(nodes)
     }
 
-    /// The node that comes after `before` others in its bytes; `None` where it is not the one that was
-    /// written there.
+    /// Whether bytes are those that were written there.
+    pub(crate) fn matches(&self, bytes: &[u8]) -> bool {
+        bytes.len() == usize::from(self.len) && crc32c::crc32c(bytes) == self.crc
+    }
+
+    /// The node that comes after `before` others in bytes that [match](Self::matches); `None` where
+    /// that is another.
     pub(crate) fn find(&self, bytes: &[u8], before: u8, index: NodeIndex) -> Option<PlacedNode> {
-        let mut cursor = self.open(bytes)?;
+        let mut cursor = Cursor::new(bytes);
         for _ in 0..before {
             skip_node(&mut cursor)?;
         }
@@ -69,11 +74,6 @@ impl Stretch {
     pub(crate) const fn holds(&self, at: NodePlace) -> bool {
         let NodePlace { segment, offset } = self.place;
         segment == at.segment && offset <= at.offset && at.offset - offset < self.len as u32
-    }
-
-    fn open<'a>(&self, bytes: &'a [u8]) -> Option<Cursor<'a>> {
-        let whole = bytes.len() == usize::from(self.len) && crc32c::crc32c(bytes) == self.crc;
-        whole.then_some(Cursor::new(bytes))
     }
 }
 
@@ -463,7 +463,7 @@ mod tests {
             assert_eq!(stretch.nodes(there).as_ref(), Some(&nodes));
             let mut bad = there.to_vec();
             bad[40] ^= 1;
-            assert_eq!(stretch.find(&bad, nth, node.node.index), None);
+            assert!(stretch.matches(there) && !stretch.matches(&bad));
         }
         assert_eq!(NodePage::find(&bytes[..15], NodeIndex::new(0)), None);
         assert_eq!(NodePage::decode(&bytes[..15], 0), None);
