@@ -64,7 +64,7 @@ impl Bitfield {
     /// Sets one bit and says whether that changed it.
     pub fn set(&mut self, index: u64) -> bool {
         let changes = index < MAX_BITS && !self.get(index);
-        if changes {
+        if changes && !self.flip(index) {
             self.fill(true, index..index + 1);
         }
         changes
@@ -73,7 +73,7 @@ impl Bitfield {
     /// Unsets one bit and says whether that changed it.
     pub fn unset(&mut self, index: u64) -> bool {
         let changes = self.get(index);
-        if changes {
+        if changes && !self.flip(index) {
             self.fill(false, index..index + 1);
         }
         changes
@@ -289,6 +289,14 @@ impl Bitfield {
                 return Some(page * PAGE_BITS + u64::from(found)).filter(|at| *at < range.end);
             }
             at = (page + 1).checked_mul(PAGE_BITS)?;
+        }
+    }
+
+    /// Changes one bit where it is one among many; says whether it is.
+    fn flip(&mut self, index: u64) -> bool {
+        match &mut self.0 {
+            Form::Prefix(_) => false,
+            Form::Paged(paged) => paged.flip(index),
         }
     }
 

@@ -107,6 +107,18 @@ impl Page {
         }
     }
 
+    /// Whether the bits lie in so many runs that no change of one makes them a single run.
+    pub(crate) fn is_ragged(&self) -> bool {
+        matches!(self, Self::Bits(bits) if bits.runs > 2)
+    }
+
+    /// Changes one bit of a page that is [ragged](Self::is_ragged).
+    pub(crate) fn flip(&mut self, offset: u32) {
+        if let Self::Bits(shared) = self {
+            Arc::make_mut(shared).flip(offset);
+        }
+    }
+
     /// Sets or unsets the bits from `from` up to `to`.
     pub(crate) fn fill(&mut self, value: bool, from: u32, to: u32) {
         if from >= to {
@@ -191,6 +203,23 @@ impl Bits {
         }
         let start = self.view().first(true, 0).unwrap_or(BITS);
         Some(Page::run(start, start + self.ones))
+    }
+
+    fn flip(&mut self, offset: u32) {
+        let near = |at: Option<u32>| u32::from(at.is_some_and(|at| self.view().get(at)));
+        let beside = near(offset.checked_sub(1)) + near(offset.checked_add(1));
+        let Some(byte) = self.bytes.get_mut(offset as usize / 8) else {
+            return;
+        };
+        let bit = 1 << (offset % 8);
+        *byte ^= bit;
+        if *byte & bit != 0 {
+            self.ones += 1;
+            self.runs = self.runs + 1 - beside;
+        } else {
+            self.ones -= 1;
+            self.runs = self.runs + beside - 1;
+        }
     }
 
     fn fill(&mut self, value: bool, from: u32, to: u32) {

@@ -206,6 +206,19 @@ impl Paged {
         }
     }
 
+    /// Changes one bit where nothing else follows from it; says whether it did.
+    pub(crate) fn flip(&mut self, index: u64) -> bool {
+        let (segment, offset) = split(index);
+        let own = self.mixed.get(&segment);
+        if !own.is_some_and(|own| own.is_ragged(offset)) {
+            return false;
+        }
+        if let Some(own) = Arc::make_mut(&mut self.mixed).get_mut(&segment) {
+            Arc::make_mut(own).flip(offset);
+        }
+        true
+    }
+
     /// Sets or unsets every bit of a range.
     pub(crate) fn fill(&mut self, value: bool, range: Range<u64>) {
         let (start, end) = (range.start, range.end.min(MAX_BITS));

@@ -89,6 +89,22 @@ impl Segment {
         self.page(page).get(bit)
     }
 
+    /// Whether the page of an offset [stays bytes](Page::is_ragged) whichever of its bits changes.
+    pub(crate) fn is_ragged(&self, offset: u32) -> bool {
+        let (page, _) = split(offset);
+        self.pages.get(page as usize).is_some_and(Page::is_ragged)
+    }
+
+    /// Changes one bit of a page that is [ragged](Self::is_ragged).
+    pub(crate) fn flip(&mut self, offset: u32) {
+        let (page, bit) = split(offset);
+        if let Some(page) = self.pages.get_mut(page as usize) {
+            let ones = page.ones();
+            page.flip(bit);
+            self.ones = self.ones - ones + page.ones();
+        }
+    }
+
     /// Sets or unsets the bits from `from` up to `to`.
     pub(crate) fn fill(&mut self, value: bool, from: u32, to: u32) {
         for (page, start, end) in parts(from, to) {

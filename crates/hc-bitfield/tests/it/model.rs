@@ -84,6 +84,33 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
+
+    /// So many bits of one page that most changes are of one among many.
+    #[test]
+    fn bits_come_and_go_one_by_one(
+        changes in prop::collection::vec((any::<bool>(), 0u64..100), 100..300),
+        start in anchor(),
+    ) {
+        let mut field = Bitfield::new();
+        let mut model = BTreeSet::new();
+        for (value, by) in changes {
+            let at = start.saturating_add(by).min(MAX_BITS - 1);
+            if value {
+                prop_assert_eq!(field.set(at), model.insert(at));
+            } else {
+                prop_assert_eq!(field.unset(at), model.remove(&at));
+            }
+        }
+        check(&field, &model, &[start])?;
+        let rebuilt: Bitfield = model.iter().map(|at| *at..*at + 1).collect();
+        prop_assert_eq!(&rebuilt, &field);
+        field.unset_range(0..u64::MAX);
+        prop_assert_eq!(field.memory(), 0);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Long runs, for which a model of single integers would be too large.
