@@ -27,7 +27,8 @@ pub struct Config {
     /// part of the same length is added, so that many logs do not end at once. Zero for not at all.
     pub linger: Duration,
     /// How long one peer may take to answer an upgrade, a seek, or about a later fork, before another is
-    /// asked. An upgrade that another peer could give is waited for half a second at most.
+    /// asked. An upgrade that another peer could give is waited for at most half a second, and
+    /// mostly far less: a few times what an answer of the other takes.
     pub upgrade_patience: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! The blocks under way to us, and from whom. Knows nothing of why a block is wanted.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
+use alloc::collections::btree_map::{BTreeMap, Entry};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -18,19 +19,39 @@ pub(crate) struct Asked {
     pub(crate) request: Option<RequestId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Flight {
-    asked: [Option<Asked>; COPIES],
+    /// Most are asked of one peer alone.
+    first: Asked,
+    more: Vec<Asked>,
 }
 
 impl Flight {
     /// Everyone it was asked of.
     pub(crate) fn asked(&self) -> impl Iterator<Item = Asked> + '_ {
-        self.asked.iter().flatten().copied()
+        core::iter::once(self.first).chain(self.more.iter().copied())
     }
 
-    fn is_over(&self) -> bool {
-        self.asked.iter().all(Option::is_none)
+    fn asked_mut(&mut self) -> impl Iterator<Item = &mut Asked> {
+        core::iter::once(&mut self.first).chain(&mut self.more)
+    }
+
+    /// Whether one more peer may be asked.
+    fn has_room(&self) -> bool {
+        self.more.len() + 1 < COPIES
+    }
+
+    /// Forgets that a peer was asked; says whether nobody is left.
+    fn remove(&mut self, peer: PeerId) -> bool {
+        self.more.retain(|asked| asked.peer != peer);
+        if self.first.peer != peer {
+            return false;
+        }
+        match self.more.pop() {
+            Some(next) => self.first = next,
+            None => return true,
+        }
+        false
     }
 }
 
@@ -69,15 +90,23 @@ impl Flights {
 
     /// Notes that a block was asked of one more peer.
     pub(crate) fn add(&mut self, index: u64, peer: PeerId, request: RequestId, now: Time) {
-        let flight = self.blocks.entry(index).or_insert_with(|| {
-            self.ages.push_back((now, index));
-            Flight::default()
-        });
-        if let Some(place) = flight.asked.iter_mut().find(|place| place.is_none()) {
-            *place = Some(Asked {
-                peer,
-                request: Some(request),
-            });
+        let asked = Asked {
+            peer,
+            request: Some(request),
+        };
+        match self.blocks.entry(index) {
+            Entry::Vacant(entry) => {
+                self.ages.push_back((now, index));
+                entry.insert(Flight {
+                    first: asked,
+                    more: Vec::new(),
+                });
+            }
+            Entry::Occupied(mut entry) => {
+                if entry.get().has_room() {
+                    entry.get_mut().more.push(asked);
+                }
+            }
         }
         if self.ages.len() > 2 * self.blocks.len() + 64 {
             let blocks = &self.blocks;
@@ -90,12 +119,7 @@ impl Flights {
         let Some(flight) = self.blocks.get_mut(&index) else {
             return;
         };
-        for asked in flight
-            .asked
-            .iter_mut()
-            .flatten()
-            .filter(|asked| asked.peer == peer)
-        {
+        for asked in flight.asked_mut().filter(|asked| asked.peer == peer) {
             asked.request = None;
         }
     }
@@ -107,16 +131,11 @@ impl Flights {
 
     /// Forgets that a peer was asked.
     pub(crate) fn remove(&mut self, index: u64, peer: PeerId) {
-        let Some(flight) = self.blocks.get_mut(&index) else {
+        let Entry::Occupied(mut entry) = self.blocks.entry(index) else {
             return;
         };
-        for place in &mut flight.asked {
-            if place.is_some_and(|asked| asked.peer == peer) {
-                *place = None;
-            }
-        }
-        if flight.is_over() {
-            self.blocks.remove(&index);
+        if entry.get_mut().remove(peer) {
+            entry.remove();
         }
     }
 
@@ -155,7 +174,7 @@ impl Flights {
             .copied()
             .filter(move |(_, index)| {
                 blocks.get(index).is_some_and(|flight| {
-                    flight.asked.iter().any(Option::is_none)
+                    flight.has_room()
                         && flight
                             .asked()
                             .all(|asked| asked.peer != peer && asked.request.is_some())

@@ -92,6 +92,7 @@ mod schedule;
 mod seek;
 mod shared;
 mod stats;
+mod tasks;
 mod timer;
 mod tune;
 

@@ -69,7 +69,22 @@ impl Replicator {
 
     /// Takes in one event. `now` must not be earlier than in the call before.
     pub fn handle(&mut self, now: Time, input: Input) {
+        self.handle_all(now, [input]);
+    }
+
+    /// Takes in the events of one moment, in order: as [`handle`](Self::handle) for each of them, but
+    /// what follows is done once, after the last. What one asks for then goes out in one piece.
+    pub fn handle_all(&mut self, now: Time, inputs: impl IntoIterator<Item = Input>) {
         self.shared.now = self.shared.now.max(now);
+        for input in inputs {
+            self.take_in(input);
+            // whoever is let go is heard no further, and nothing is answered that was taken back
+            self.clear();
+        }
+        self.settle();
+    }
+
+    fn take_in(&mut self, input: Input) {
         match input {
             Input::PeerExpected { peer } => {
                 self.expected.insert(peer);
@@ -97,7 +112,6 @@ impl Replicator {
                 message,
             } => self.extend(peer, name, message),
         }
-        self.settle();
     }
 
     /// The next thing to do. After [`Output::Wait`] there is nothing until the next input.
@@ -108,9 +122,9 @@ impl Replicator {
 
     /// Gives back the memory of what is empty at the moment. Whoever has many machines calls this after
     /// the inputs of a moment: most of them rest most of the time, and a queue or a map keeps room for what
-    /// it once held.
-    pub fn rest(&mut self) {
-        self.shared.rest();
+    /// it once held. Says whether nothing is under way, so that the driver can do the same.
+    pub fn rest(&mut self) -> bool {
+        self.shared.rest()
     }
 
     /// The log as last published.
@@ -245,6 +259,8 @@ impl Replicator {
                 .map(|(request, _)| request);
             shared.cancels.extend(found.map(|request| (asked, request)));
             shared.timers.unset(Timer::Seek(id));
+            // whoever had joined it asks now
+            shared.work += 1;
         }
         let unwanted = shared.demands.cancel(id);
         if shared.traced.remove(&id) {
@@ -272,37 +288,36 @@ impl Replicator {
         if shared.testimonies.remove(&ticket) {
             return self.late_testimony(reply);
         }
-        let Some(id) = shared.tickets.remove(&ticket) else {
+        let Some((id, task)) = shared.tasks.remove(ticket) else {
             return;
         };
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        match peer.tasks.remove(&ticket) {
-            Some(Task::Prove {
+        match task {
+            Task::Prove {
                 request,
                 turn,
                 upgrade,
-            }) => {
+            } => {
                 peer.ends_upgrade(upgrade);
                 peer.on_proven(shared, (request, turn), reply);
                 peer.push_waiting(shared);
             }
-            Some(Task::Push { upgrade }) => {
+            Task::Push { upgrade } => {
                 peer.ends_upgrade(upgrade);
                 peer.on_push_proven(shared, reply);
                 peer.push_waiting(shared);
             }
-            Some(Task::CheckUpgrade { fork, length }) => {
+            Task::CheckUpgrade { fork, length } => {
                 let can = reply == Reply::Upgradeable(true);
                 peer.on_upgrade_checked(shared, fork, length, can);
             }
-            Some(Task::Apply(task)) => peer.on_applied(shared, &task, &reply),
-            Some(Task::Fork { fork, whole }) => {
+            Task::Apply(task) => peer.on_applied(shared, &task, &reply),
+            Task::Fork { fork, whole } => {
                 peer.on_fork_examined(shared, (fork, whole), reply);
             }
-            Some(Task::CheckConflict) => self.conflict_checked(id, reply),
-            None => {}
+            Task::CheckConflict => self.conflict_checked(id, reply),
         }
     }
 
@@ -394,7 +409,6 @@ impl Replicator {
 
     /// Does what follows from the event.
     fn settle(&mut self) {
-        self.clear();
         self.note_downloading();
         self.tell_peers();
         self.ask_peers();
@@ -410,7 +424,7 @@ impl Replicator {
 
     /// Takes back requests and lets peers go, as long as one follows from the other.
     fn clear(&mut self) {
-        loop {
+        while !self.shared.cancels.is_empty() || !self.shared.hangups.is_empty() {
             for (id, request) in core::mem::take(&mut self.shared.cancels) {
                 let shared = &mut self.shared;
                 let Some(peer) = self.peers.get_mut(&id) else {
@@ -423,11 +437,7 @@ impl Replicator {
                     peer.give_up(shared, &sent);
                 }
             }
-            let hangups = core::mem::take(&mut self.shared.hangups);
-            if hangups.is_empty() {
-                return;
-            }
-            for (peer, reason) in hangups {
+            for (peer, reason) in core::mem::take(&mut self.shared.hangups) {
                 if self.drop_peer(peer) {
                     self.shared
                         .outputs
@@ -450,9 +460,8 @@ impl Replicator {
         peer.coming
             .held()
             .for_each(|index| shared.release(index, id));
-        for (ticket, task) in &peer.tasks {
-            shared.tickets.remove(ticket);
-            shared.lost_task(id, *ticket, task);
+        for (ticket, task) in shared.tasks.take_of(id) {
+            shared.lost_task(id, ticket, &task);
         }
         if shared.upgrading == Some(id) {
             shared.upgrading = None;
@@ -489,6 +498,9 @@ impl Replicator {
     }
 
     fn tell_peers(&mut self) {
+        if self.shared.sync_due.is_empty() {
+            return;
+        }
         for id in core::mem::take(&mut self.shared.sync_due) {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.tell(&mut self.shared);

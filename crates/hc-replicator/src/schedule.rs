@@ -31,9 +31,14 @@ pub(crate) const NORMAL: u64 = 0;
 /// Blocks that a search passes over in one step.
 const PASSED_AT_ONCE: u64 = 64;
 
-/// How long a peer may take to give a longer log once another could: then the other is asked too, and
-/// the first may still be the first to answer.
-const UPGRADE_SWAP: Duration = Duration::from_millis(500);
+/// How long a peer may take to give a longer log once another could: this many times what the other takes
+/// for an answer. Then the other is asked too, and the first may still be the first to answer.
+const UPGRADE_SWAP: u32 = 4;
+/// The same where the other has not answered anything yet.
+const FIRST_SWAP: Duration = Duration::from_millis(100);
+/// Bounds of it.
+const LEAST_SWAP: Duration = Duration::from_millis(20);
+const MOST_SWAP: Duration = Duration::from_millis(500);
 
 /// Asks a peer for all that it can be asked for, and says whether it could take more.
 pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
@@ -118,7 +123,11 @@ fn should_upgrade(shared: &Shared, peer: &Peer) -> bool {
 fn hasten_upgrade(shared: &mut Shared, peer: &Peer) {
     let other = shared.upgrading.is_some_and(|id| id != peer.id);
     if other && peer.can_upgrade_us(shared) {
-        let due = shared.now.after(UPGRADE_SWAP);
+        let patience = peer.pace.smooth().map_or(FIRST_SWAP, |smooth| {
+            let patience = smooth.saturating_mul(UPGRADE_SWAP);
+            patience.clamp(LEAST_SWAP, MOST_SWAP)
+        });
+        let due = shared.now.after(patience);
         shared.timers.set_earlier(Timer::Upgrade, due);
     }
 }

@@ -1,6 +1,8 @@
 //! Asking where a byte lies: a few hashes, or the last block in question. Knows nothing of how a byte is
 //! found among nodes.
 
+use alloc::vec::Vec;
+
 use hc_bitfield::Bitfield;
 use hc_merkle::BlockIndex;
 use hc_merkle::proof::{HashRequest, Proof, Request, SeekRequest};
@@ -8,7 +10,6 @@ use hc_merkle::proof::{HashRequest, Proof, Request, SeekRequest};
 use crate::demand::Refused;
 use crate::id::DemandId;
 use crate::inflight::{Aim, Sent};
-use crate::output::Outcome;
 use crate::peer::{Applying, Peer};
 use crate::schedule::{self, URGENT};
 use crate::shared::Shared;
@@ -28,7 +29,7 @@ fn ask(shared: &mut Shared, peer: &mut Peer, id: DemandId) -> bool {
     };
     let blocks = seek.within(bound);
     let refused = seek.refused(peer.id);
-    if blocks.is_empty() || refused == Some(Refused::Hash) {
+    if blocks.is_empty() || refused == Some(Refused::Hash) || shared.demands.seeks.is_joined(seek) {
         return false;
     }
     if seek.is_narrow() {
@@ -109,10 +110,12 @@ impl Peer {
 
     /// Nodes on the way to a byte are here.
     pub(crate) fn found(&self, shared: &mut Shared, demand: DemandId) {
-        shared.timers.unset(Timer::Seek(demand));
-        if shared.demands.end_seek(demand) {
-            shared.resolve([(demand, Outcome::Available)].into());
+        let mut ended = Vec::new();
+        shared.demands.found(demand, &mut ended);
+        for (id, _) in &ended {
+            shared.timers.unset(Timer::Seek(*id));
         }
+        shared.resolve(ended);
     }
 
     /// It did not say where a byte is; `byte` if it was asked for more than a hash.

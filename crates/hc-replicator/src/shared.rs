@@ -20,6 +20,7 @@ use crate::output::{Effect, Hangup, Notice, Output};
 use crate::peer::{Peer, Task};
 use crate::rng::Rng;
 use crate::stats::Stats;
+use crate::tasks::Tasks;
 use crate::timer::{Timer, Timers};
 
 /// What the proof of a block may end at.
@@ -72,10 +73,9 @@ pub(crate) struct Shared {
     /// Requests that are not needed any more.
     pub(crate) cancels: Vec<(PeerId, RequestId)>,
     pub(crate) hangups: Vec<(PeerId, Hangup)>,
-    pub(crate) tickets: BTreeMap<Ticket, PeerId>,
+    pub(crate) tasks: Tasks,
     /// What peers that are gone have said of a conflict: it counts all the same.
     pub(crate) testimonies: BTreeSet<Ticket>,
-    next_ticket: u64,
     pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) stats: Stats,
@@ -107,25 +107,26 @@ impl Shared {
             sync_due: BTreeSet::new(),
             cancels: Vec::new(),
             hangups: Vec::new(),
-            tickets: BTreeMap::new(),
+            tasks: Tasks::default(),
             testimonies: BTreeSet::new(),
-            next_ticket: 0,
             timers: Timers::default(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
         }
     }
 
-    /// Gives back the memory of what is empty.
-    pub(crate) fn rest(&mut self) {
-        if self.outputs.is_empty() {
-            self.outputs = VecDeque::new();
-        }
+    /// Gives back the memory of what is empty, unless something is under way; says whether nothing is.
+    pub(crate) fn rest(&mut self) -> bool {
         if self.under_way == 0 {
+            if self.outputs.is_empty() {
+                self.outputs = VecDeque::new();
+            }
+            self.tasks.rest();
             self.flights.rest();
             self.demands.rest();
             self.timers.rest();
         }
+        self.under_way == 0
     }
 
     /// We take blocks, or wait for some.
@@ -157,11 +158,8 @@ impl Shared {
         });
     }
 
-    pub(crate) fn run(&mut self, peer: &mut Peer, task: Task, effect: Effect) {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.tickets.insert(ticket, peer.id);
-        peer.tasks.insert(ticket, task);
+    pub(crate) fn run(&mut self, peer: &Peer, task: Task, effect: Effect) {
+        let ticket = self.tasks.add(peer.id, task);
         self.outputs.push_back(Output::Run {
             ticket,
             peer: peer.id,

@@ -163,10 +163,11 @@ impl Demands {
         }
     }
 
-    /// Ends a seek; says whether it was there.
-    pub(crate) fn end_seek(&mut self, id: DemandId) -> bool {
-        self.kinds.remove(&id);
-        self.seeks.remove(id).is_some()
+    /// Ends a seek for which nodes have come, and those that they tell as much.
+    pub(crate) fn found(&mut self, id: DemandId, ended: &mut Vec<Ended>) {
+        let from = ended.len();
+        self.seeks.found(id, ended);
+        self.forget(from, ended);
     }
 
     fn remove_range(&mut self, id: DemandId) -> Option<RangeDemand> {

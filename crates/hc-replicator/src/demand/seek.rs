@@ -98,6 +98,23 @@ impl Seeks {
         self.all.values().any(SeekDemand::is_past)
     }
 
+    /// Whether somebody is asked for another byte among the same blocks: the answer may tell as much of
+    /// this one.
+    pub(crate) fn is_joined(&self, seek: &SeekDemand) -> bool {
+        let mut asked = self.all.values().filter(|other| other.asked.is_some());
+        asked.any(|other| other.what.blocks == seek.what.blocks)
+    }
+
+    /// Nodes on the way to a byte have come: whoever looks for one among the same blocks knows more.
+    pub(crate) fn found(&mut self, id: DemandId, ended: &mut Vec<Ended>) {
+        let Some(found) = self.all.get(&id) else {
+            return;
+        };
+        let blocks = found.what.blocks.clone();
+        let same = |seek: &SeekDemand| seek.what.blocks == blocks;
+        self.end(Outcome::Available, same, ended);
+    }
+
     /// Those for which nobody is asked.
     pub(crate) fn waiting(&self) -> Vec<DemandId> {
         self.waiting.iter().copied().collect()

@@ -21,7 +21,7 @@ use hc_protocol::message::{RequestId, Sync};
 
 use crate::config::{Config, Window};
 use crate::conflict::Honesty;
-use crate::id::{DemandId, PeerId, Ticket};
+use crate::id::{DemandId, PeerId};
 use crate::inflight::Requests;
 use crate::input::PeerInfo;
 use crate::output::Hangup;
@@ -68,7 +68,6 @@ pub(crate) struct Peer {
     /// The length for which it was told that all blocks are here.
     pub(crate) told_full: Length,
     pub(crate) requests: Requests,
-    pub(crate) tasks: BTreeMap<Ticket, Task>,
     /// Answers of its that are being checked, or held back until they can be.
     pub(crate) applying: usize,
     pub(crate) coming: Coming,
@@ -163,7 +162,6 @@ impl Peer {
             backlog: Backlog::default(),
             told_full: Length::ZERO,
             requests: Requests::default(),
-            tasks: BTreeMap::new(),
             applying: 0,
             coming: Coming::default(),
             pace: Pace::new(&config.window),

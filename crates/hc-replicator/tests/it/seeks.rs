@@ -97,6 +97,29 @@ fn a_byte_is_found_with_two_questions_and_one_block() {
 }
 
 #[test]
+fn those_who_look_for_one_byte_ask_once() {
+    let asked = |seekers: usize| {
+        let mut world = writer_and_reader(1000);
+        world.connect(0, 1);
+        world.run();
+        let mut seekers: Vec<Seeker> = (0..seekers).map(|_| Seeker::new(1, 9999)).collect();
+        for _ in 0..200 {
+            let found: Vec<_> = seekers
+                .iter_mut()
+                .map(|seeker| seeker.step(&mut world))
+                .collect();
+            let known = truth(&world.nodes[0].log, 9999);
+            if found.iter().all(|found| *found == Some(known)) {
+                return world.count(1, |message| matches!(message, Message::Request(_)));
+            }
+            world.run_for(Duration::from_millis(50));
+        }
+        panic!("somebody never found it");
+    };
+    assert_eq!(asked(3), asked(1));
+}
+
+#[test]
 fn a_byte_past_the_end_is_found_once_the_log_has_it() {
     let mut world = writer_and_reader(10);
     world.connect(0, 1);

@@ -49,7 +49,8 @@ impl ApplyQueue {
     /// something else by itself.
     fn take(&self) -> Next {
         let mut waiting = self.0.lock();
-        let mut taken = (Vec::new(), Vec::new());
+        let most = waiting.jobs.len().min(APPLY_BATCH);
+        let mut taken = (Vec::with_capacity(most), Vec::with_capacity(most));
         let mut bytes = 0_usize;
         while taken.0.len() < APPLY_BATCH && bytes < APPLY_BATCH_BYTES {
             let by_itself =
@@ -71,11 +72,15 @@ impl ApplyQueue {
                 effect => return Next::Other(ticket, effect),
             }
         }
+        Next::Proofs(taken.0, taken.1)
+    }
+
+    /// Gives back its memory where nothing waits: room for a few is some KiB, and most logs are done.
+    pub(crate) fn rest(&self) {
+        let mut waiting = self.0.lock();
         if waiting.jobs.is_empty() {
-            // Room for a few is some KiB, and most logs are done.
             waiting.jobs = VecDeque::new();
         }
-        Next::Proofs(taken.0, taken.1)
     }
 
     /// Takes out all that waits.
@@ -149,13 +154,24 @@ impl Core {
         proofs: Vec<Proof>,
     ) -> (Vec<Ticket>, Vec<Proof>, Vec<Ticket>) {
         let view = self.view.load();
-        let mut first = BTreeSet::new();
+        let block = |proof: &Proof| Some(proof.block.as_ref()?.index.get());
+        let blocks = (0..).zip(&proofs);
+        let blocks = blocks.filter_map(|(at, proof)| Some((block(proof)?, at)));
+        let mut blocks: Vec<(u64, usize)> = blocks.collect();
+        blocks.sort_unstable();
+        let (mut known, mut last) = (BTreeSet::new(), None);
+        for (index, at) in blocks {
+            if last.replace(index) == Some(index) || view.have.get(index) {
+                known.insert(at);
+            }
+        }
+        if known.is_empty() {
+            return (tickets, proofs, Vec::new());
+        }
         let (mut kept, mut repeated) = ((Vec::new(), Vec::new()), Vec::new());
-        for (ticket, proof) in tickets.into_iter().zip(proofs) {
+        for (at, (ticket, proof)) in tickets.into_iter().zip(proofs).enumerate() {
             let only_block = proof.upgrade.is_none() && proof.fork == view.head.fork();
-            let block = proof.block.as_ref().map(|block| block.index.get());
-            let known = block.is_some_and(|at| view.have.get(at) || !first.insert(at));
-            if only_block && known {
+            if only_block && known.contains(&at) {
                 repeated.push(ticket);
             } else {
                 kept.0.push(ticket);

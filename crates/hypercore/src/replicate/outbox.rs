@@ -18,13 +18,16 @@ pub(super) enum Task {
     Hangup(Hangup),
 }
 
+/// Tasks in the order in which they came, and whose they are.
+pub(super) type Tasks = VecDeque<(PeerId, Task)>;
+
 /// The queue of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    tasks: VecDeque<(PeerId, Task)>,
+    tasks: Tasks,
     /// What the messages in it will take on the wire, more or less.
     bytes: usize,
     attention: Attention,
@@ -78,12 +81,12 @@ impl Outbox {
         self.0.lock().awake = true;
     }
 
-    /// Takes all tasks, and what attention was asked for.
-    pub(super) fn take(&self) -> (VecDeque<(PeerId, Task)>, Attention) {
+    /// Takes all tasks, for which it leaves `empty` in their place, and what attention was asked for.
+    pub(super) fn take(&self, empty: Tasks) -> (Tasks, Attention) {
         let mut state = self.0.lock();
         state.bytes = 0;
         let attention = std::mem::take(&mut state.attention);
-        (std::mem::take(&mut state.tasks), attention)
+        (std::mem::replace(&mut state.tasks, empty), attention)
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -20,7 +20,7 @@ use hc_replicator::{Effect, Hangup, Input, PeerId, PeerInfo, Ticket};
 use super::alarms::Alarms;
 use super::error::ReplicateError;
 use super::logs::{Asked, Doors};
-use super::outbox::{Attention, Outbox, Task};
+use super::outbox::{Attention, Outbox, Task, Tasks};
 use super::policy::Policy;
 use super::replies::Replies;
 use super::room::Room;
@@ -39,6 +39,8 @@ pub(super) struct Router {
     by_channel: BTreeMap<ChannelId, usize>,
     pub(super) by_peer: BTreeMap<PeerId, usize>,
     pub(super) outbox: Arc<Outbox>,
+    /// A queue whose tasks were done, and its memory.
+    done: Tasks,
     pub(super) doors: Arc<Doors>,
     /// Where logs come from that were not added.
     pub(super) source: Option<Arc<dyn Source>>,
@@ -80,6 +82,7 @@ impl Router {
             by_channel: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             outbox,
+            done: Tasks::new(),
             doors,
             source: None,
             session: None,
@@ -353,16 +356,22 @@ impl Router {
     /// Does what the machines want done; says whether there was anything. `unsent` is what waits to
     /// be written already.
     pub(super) fn run(&mut self, link: &mut Link, unsent: usize) -> Result<bool, ReplicateError> {
-        let (tasks, attention) = self.outbox.take();
+        let (mut tasks, attention) = self.outbox.take(std::mem::take(&mut self.done));
         let attended = attention.is_due();
         if tasks.is_empty() && !attended && self.unproven.is_empty() {
+            self.done = tasks;
             return Ok(false);
         }
+        let count = tasks.len();
         let mut replies = Replies::default();
         let mut progress = attended || !tasks.is_empty();
         link.cork();
-        for (peer, task) in tasks {
+        for (peer, task) in tasks.drain(..) {
             self.task(link, peer, task, &mut replies)?;
+        }
+        // What many needed once is not kept by a few.
+        if count.saturating_mul(16) >= tasks.capacity() {
+            self.done = tasks;
         }
         link.uncork();
         // A log that is closed for a conflict has said so by now.

@@ -228,13 +228,14 @@ impl Core {
         inputs: impl IntoIterator<Item = Input>,
         after: &mut Aftermath,
     ) {
-        let heard = self.hub.heard();
-        for input in inputs {
-            self.machine(swarm).handle(self.time(), input);
-            swarm.drain(heard, after);
+        let mut inputs = inputs.into_iter().peekable();
+        if inputs.peek().is_none() {
+            return;
         }
-        if let Some(machine) = &mut swarm.machine {
-            machine.rest();
+        self.machine(swarm).handle_all(self.time(), inputs);
+        swarm.drain(self.hub.heard(), after);
+        if swarm.machine.as_mut().is_some_and(|machine| machine.rest()) {
+            self.apply.rest();
         }
     }
 
