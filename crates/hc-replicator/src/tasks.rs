@@ -33,7 +33,7 @@ impl Tasks {
 
     /// Takes out what a ticket stands for; `None` where it has come back, or is void.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<(PeerId, Task)> {
-        let place = (ticket.0 & u64::from(u32::MAX)) as u32;
+        let place = u32::try_from(ticket.0 & u64::from(u32::MAX)).ok()?;
         let slot = self.places.get_mut(place as usize)?;
         let (_, peer, task) = slot.take_if(|(own, _, _)| *own == ticket)?;
         self.free.push(place);

@@ -52,3 +52,42 @@ impl Stretches {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_are_held_are_read_once_and_one_more_takes_the_oldest_place() {
+        let stretches = Stretches::default();
+        let mut reads = 0;
+        let held = u8::try_from(HELD).unwrap();
+        let mut get = |offset: u8, crc| {
+            let stretch = Stretch::at(offset.into(), crc);
+            let found = stretches.get(&stretch, || {
+                reads += 1;
+                Ok(Bytes::from(vec![offset]))
+            });
+            assert_eq!(found.unwrap(), vec![offset]);
+            reads
+        };
+        for offset in (0..held).chain(0..held) {
+            get(offset, 7);
+        }
+        assert_eq!(get(0, 7), HELD);
+        assert_eq!(get(held, 7), HELD + 1, "one more");
+        assert_eq!(get(1, 7), HELD + 1, "still there");
+        assert_eq!(get(0, 7), HELD + 2, "gone for it");
+        assert_eq!(get(2, 8), HELD + 3, "other bytes at a place");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_held() {
+        let stretches = Stretches::default();
+        let path = std::path::PathBuf::from("index");
+        let bad = || Err(IndexError::Entry { path });
+        assert!(stretches.get(&Stretch::at(1, 1), bad).is_err());
+        let good = || Ok(Bytes::from_static(b"x"));
+        assert_eq!(stretches.get(&Stretch::at(1, 1), good).unwrap(), "x");
+    }
+}

@@ -34,6 +34,16 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    #[cfg(test)]
+    pub(crate) fn at(offset: u32, crc: u32) -> Self {
+        Self {
+            place: NodePlace { segment: 1, offset },
+            len: 1,
+            crc,
+            count: 1,
+        }
+    }
+
     /// The nodes in its bytes, each with where it is; `None` where they are not those that were written.
     pub(crate) fn nodes(&self, bytes: &[u8]) -> Option<Vec<PlacedNode>> {
         let mut cursor = self.matches(bytes).then(|| Cursor::new(bytes))?;
