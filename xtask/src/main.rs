@@ -109,6 +109,9 @@ enum Chore {
         /// Blocks of 1 KiB in the log.
         #[arg(long, default_value_t = 200_000)]
         blocks: u64,
+        /// Only the attacks with this in their name.
+        #[arg(long)]
+        only: Option<String>,
     },
     /// Makes the golden vectors again with the reference and compares them with the committed ones.
     Vectors,
@@ -132,7 +135,7 @@ fn main() -> ExitCode {
         } => many_logs::measure(logs, reference, only),
         Chore::Simulate { from, seeds } => ci::simulate(from, seeds),
         Chore::Growth { powers } => growth::measure(powers),
-        Chore::Hostile { blocks } => hostile::measure(blocks),
+        Chore::Hostile { blocks, only } => hostile::measure(blocks, only.as_deref()),
         Chore::Vectors => vectors::check(),
     };
     match done {

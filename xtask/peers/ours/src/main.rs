@@ -8,6 +8,7 @@ mod growth;
 mod local;
 mod meter;
 mod stores;
+mod thread;
 mod wire;
 
 use std::path::PathBuf;
@@ -91,7 +92,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let (report, code) = match async_std::task::block_on(run(&args)) {
+    let (report, code) = match thread::run(run(&args)) {
         Ok(report) => (report, ExitCode::SUCCESS),
         Err(error) => (
             fields(json!({ "error": format!("{error:#}") })),

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use async_executor::Task;
 use async_std::io::{ReadExt, WriteExt};
 use async_std::net::{TcpListener, TcpStream};
-use async_std::task::{self, JoinHandle};
+use blocking::Unblock;
 use bytes::Bytes;
 use hypercore::{Ended, Hypercore, ReplicateError, Role, Storage, Traffic};
 use serde_json::json;
@@ -16,6 +17,7 @@ use serde_json::json;
 use crate::Args;
 use crate::local::{existing, workers};
 use crate::meter::{Indexes, Meter, Report, check, fields, monotonic_ns, print, status_mb};
+use crate::thread;
 
 /// Serves a log until standard input ends.
 pub(crate) async fn serve(args: &Args) -> anyhow::Result<Report> {
@@ -30,10 +32,12 @@ pub(crate) async fn serve(args: &Args) -> anyhow::Result<Report> {
         "length": log.length().get(),
     })))?;
     let served = Arc::new(Mutex::new(Served::default()));
-    let accepting = task::spawn(accept(log.clone(), data, Arc::clone(&served)));
-    let obeying = task::spawn(obey(log.clone(), control, args.size));
+    let accepting = thread::spawn(accept(log.clone(), data, Arc::clone(&served)));
+    let obeying = thread::spawn(obey(log.clone(), control, args.size));
     let mut rest = Vec::new();
-    async_std::io::stdin().read_to_end(&mut rest).await?;
+    Unblock::new(std::io::stdin())
+        .read_to_end(&mut rest)
+        .await?;
     accepting.cancel().await;
     obeying.cancel().await;
     let report = {
@@ -69,7 +73,7 @@ async fn accept(
             served.meter.get_or_insert_with(Meter::start);
             served.traffic.push(connection.traffic());
         }
-        task::spawn(connection);
+        thread::spawn(connection).detach();
     }
 }
 
@@ -98,7 +102,7 @@ struct Reader {
     log: Hypercore,
     meter: Meter,
     traffic: Traffic,
-    connection: JoinHandle<Result<Ended, ReplicateError>>,
+    connection: Task<Result<Ended, ReplicateError>>,
 }
 
 impl Reader {
@@ -117,7 +121,7 @@ impl Reader {
             log,
             meter,
             traffic,
-            connection: task::spawn(connection),
+            connection: thread::spawn(connection),
         })
     }
 
@@ -177,7 +181,7 @@ pub(crate) async fn live(args: &Args) -> anyhow::Result<Report> {
     let mut ages = Vec::new();
     let mut size = 0;
     for index in args.n..args.n + args.count {
-        let get = task::spawn(get(reader.log.clone(), index));
+        let get = thread::spawn(get(reader.log.clone(), index));
         control.write_all(b"a").await?;
         let block = get.await?;
         let stamp = block.get(..8).context("a block without a stamp")?;
