@@ -224,10 +224,7 @@ fn a_full_disk_is_said_to_be_one_and_loses_nothing() {
     let file = place.at("file");
     fs::write(&file, &bytes).unwrap();
     let out = limited(&["append", &small, &file]).code(1);
-    assert!(
-        out.stderr.contains("00000000.seg: File too large"),
-        "{out:?}"
-    );
+    assert!(out.stderr.contains(".seg: File too large"), "{out:?}");
     hypercore(&["verify", &small]).ok();
     hypercore(&["append", &small, &file]).ok();
     assert!(hypercore(&["cat", &small]).ok().stdout.ends_with(&bytes));
