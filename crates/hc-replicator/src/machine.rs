@@ -357,6 +357,11 @@ impl Replicator {
                         shared.seek_on(id, peer, Refused::Hash);
                     }
                 }
+                Timer::Word(id) => {
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.dawdled |= peer.owes_word(shared);
+                    }
+                }
                 Timer::Doubt(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
                         peer.end_doubt(shared);
@@ -472,6 +477,7 @@ impl Replicator {
         shared.timers.unset(Timer::Refuse(id));
         shared.timers.unset(Timer::Hotswap(id));
         shared.timers.unset(Timer::Fork(id));
+        shared.timers.unset(Timer::Word(id));
         shared.timers.unset(Timer::Doubt(id));
         shared.forks.pass_over(id);
         shared.dirty.remove(&id);
@@ -545,12 +551,29 @@ impl Replicator {
             || shared.upgrading.is_some()
             || shared.forks.is_busy()
             || (!self.expected.is_empty() && self.peers.len() < ENOUGH_PEERS)
-            || (self.finding && !self.had_peers)
-            || self.peers.values().any(|peer| peer.may_upgrade_us(shared));
-        if !waits {
+            || (self.finding && !self.had_peers);
+        if !waits && !self.is_word_awaited() {
+            let shared = &mut self.shared;
             let mut ended = Vec::new();
             shared.demands.unchanged(&mut ended);
             shared.resolve(ended);
         }
+    }
+
+    /// Whether a peer may yet give a longer log. Who does not say so is not waited for without end.
+    fn is_word_awaited(&mut self) -> bool {
+        let shared = &mut self.shared;
+        let mut awaited = false;
+        for peer in self.peers.values() {
+            if peer.may_upgrade_us(shared) {
+                awaited = true;
+                let timer = Timer::Word(peer.id);
+                if peer.owes_word(shared) && shared.timers.is_unset(timer) {
+                    let late = shared.now.after(shared.config.upgrade_patience);
+                    shared.timers.set(timer, late);
+                }
+            }
+        }
+        awaited
     }
 }

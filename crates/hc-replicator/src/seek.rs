@@ -100,6 +100,7 @@ impl Peer {
             asked: true,
             leans_on: None,
             upgrade: false,
+            from: None,
             seek: Some((demand, bytes.is_some())),
             elapsed: Some(shared.now.since(sent.at)),
         };

@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     Fork(PeerId),
     /// Whoever was asked where this byte is has had long enough to say.
     Seek(DemandId),
+    /// This peer has had long enough to say where it stands, or that it heard where we do.
+    Word(PeerId),
     /// This peer has had long enough to prove that its log was signed as well as ours.
     Doubt(PeerId),
 }

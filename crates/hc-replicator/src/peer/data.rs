@@ -80,6 +80,7 @@ impl Peer {
             asked: true,
             leans_on: sent.leans_on,
             upgrade: proof.upgrade.is_some(),
+            from: sent.upgrade.map(|length| (sent.fork, length)),
             seek: None,
             elapsed: Some(shared.now.since(sent.at)),
         };
@@ -162,6 +163,9 @@ impl Peer {
 
     /// An answer did not tie to the tree: asked again, it has to lean on less.
     fn untied(&mut self, shared: &mut Shared, task: &Applying) {
+        // it had nothing else to tie to: whoever is asked next, it is another, until it has news
+        let here = (shared.view.fork, shared.view.length);
+        self.dawdled |= task.upgrade && task.from == Some(here);
         let Some(index) = task.block else { return };
         if shared.view.blocks.get(index) {
             self.coming.came(index);

@@ -134,6 +134,8 @@ pub(crate) struct Applying {
     /// Block of another answer without which this one ties to nothing.
     pub(crate) leans_on: Option<u64>,
     pub(crate) upgrade: bool,
+    /// Fork and length of the log when it was asked to go on from there.
+    pub(crate) from: Option<(Fork, Length)>,
     /// Who looks for a byte by it, and whether more than a hash was asked for.
     pub(crate) seek: Option<(DemandId, bool)>,
     /// Time between request and answer.

@@ -197,6 +197,7 @@ impl Peer {
             asked: false,
             leans_on: None,
             upgrade: proof.upgrade.is_some(),
+            from: None,
             seek: None,
             elapsed: None,
         };

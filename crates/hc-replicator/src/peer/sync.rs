@@ -9,6 +9,7 @@ use crate::output::{Effect, Hangup, Notice};
 use crate::path;
 use crate::peer::{Peer, Reach, Task};
 use crate::shared::Shared;
+use crate::timer::Timer;
 
 impl Peer {
     /// It said where it stands.
@@ -20,6 +21,11 @@ impl Peer {
         }
         let moved =
             before.is_none_or(|before| (before.fork, before.length) != (sync.fork, sync.length));
+        let heard = |sync: &Sync| sync.remote_length == shared.view.length;
+        if heard(&sync) {
+            shared.timers.unset(Timer::Word(self.id));
+            self.dawdled &= before.as_ref().is_some_and(heard);
+        }
         if moved {
             self.dawdled = false;
             let followed = self.is_adoptable(shared) || self.offers_fork(shared);
@@ -157,6 +163,14 @@ impl Peer {
                 && !self.shunned
                 && !self.dawdled
         })
+    }
+
+    /// Whether it has yet to say where it stands, or that it heard where we do.
+    pub(crate) fn owes_word(&self, shared: &Shared) -> bool {
+        let view = &shared.view;
+        self.remote
+            .as_ref()
+            .is_none_or(|remote| remote.fork == view.fork && remote.remote_length != view.length)
     }
 
     /// Whether it may yet be able to give us a longer log: what an update waits for.

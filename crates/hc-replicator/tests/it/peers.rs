@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use hc_merkle::Length;
+use hc_merkle::proof::{Proof, UpgradeProof};
 use hc_protocol::message::{Data, Message, Range};
-use hc_replicator::{Config, Demand, Outcome, PeerId};
+use hc_replicator::{Config, Demand, Input, Outcome, Output, PeerId, Reply};
 
 use crate::download::span;
 use crate::log::{Log, index};
-use crate::script::{Script, block_proof, requests, sent, sync};
+use crate::script::{Script, block_proof, effects, requests, resolved, sent, sync};
 use crate::world::World;
 
 /// Full sources and one reader, which is the last.
@@ -96,6 +99,67 @@ fn a_peer_that_keeps_a_block_past_the_end_waiting_does_not_keep_it_from_others()
     let id = world.demand(2, Demand::Block(index(30)));
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.outcome(2, id), Some(Outcome::Available));
+}
+
+/// Who is asked for a longer tree.
+fn asked_of(outputs: &[Output]) -> Vec<PeerId> {
+    let asked = outputs.iter().filter_map(|output| match output {
+        Output::Send {
+            peer,
+            message: Message::Request(request),
+        } => request.want.upgrade.map(|_| *peer),
+        _ => None,
+    });
+    asked.collect()
+}
+
+#[test]
+fn who_brings_a_tree_that_ties_to_nothing_is_not_asked_again_before_it_has_news() {
+    let mut script = Script::new(10, 0..10);
+    let (first, second) = (PeerId(1), PeerId(2));
+    script.open(first);
+    let asked = requests(&script.receive_from(first, Message::Sync(sync(12, 10))));
+    script.open(second);
+    script.receive_from(second, Message::Sync(sync(12, 10)));
+    let upgrade = UpgradeProof {
+        start: Length::new(10),
+        length: Length::new(12),
+        nodes: Vec::new(),
+        additional_nodes: Vec::new(),
+        signature: Bytes::new(),
+    };
+    let proof = Proof {
+        upgrade: Some(upgrade),
+        ..Proof::default()
+    };
+    let id = asked[0].id;
+    let data = Message::Data(Data { id, proof });
+    let outputs = script.receive_from(first, data);
+    let outputs = script.complete(effects(&outputs)[0].0, Reply::Stale);
+    assert_eq!(asked_of(&outputs), [second]);
+    // what is new is asked for
+    script.input(Input::PeerClosed { peer: second });
+    let outputs = script.receive_from(first, Message::Sync(sync(13, 10)));
+    assert_eq!(asked_of(&outputs), [first]);
+}
+
+#[test]
+fn an_update_does_not_wait_without_end_for_who_does_not_say_where_it_stands() {
+    let mut script = Script::new(10, 0..10);
+    // one says nothing at all, the other that it has more, but not that it heard of what is here
+    script.open(PeerId(1));
+    script.open(PeerId(2));
+    script.receive_from(PeerId(2), Message::Sync(sync(12, 0)));
+    let (id, outputs) = script.demand(Demand::Upgrade);
+    assert_eq!(resolved(&outputs), []);
+    let patience = Config::new(0).upgrade_patience;
+    let nearly = patience.checked_sub(Duration::from_millis(1)).unwrap();
+    assert_eq!(resolved(&script.elapse(nearly)), []);
+    let outputs = script.elapse(Duration::from_millis(1));
+    assert_eq!(resolved(&outputs), [(id, Outcome::Unchanged)]);
+    // once it has heard, it is asked
+    let outputs = script.receive_from(PeerId(2), Message::Sync(sync(12, 10)));
+    assert_eq!(asked_of(&outputs), [PeerId(2)]);
 }
 
 #[test]
