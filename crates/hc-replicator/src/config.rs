@@ -28,7 +28,8 @@ pub struct Config {
     pub linger: Duration,
     /// How long one peer may take to answer an upgrade, a seek, or about a later fork, before another is
     /// asked. An upgrade that another peer could give is waited for at most half a second, and
-    /// mostly far less: a few times what an answer of the other takes.
+    /// mostly far less: a few times what an answer of the other takes. An update waits as long for a
+    /// peer to say where it stands, and that it heard where we do.
     pub upgrade_patience: Duration,
 }
 
