@@ -6,7 +6,7 @@ use std::path::Path;
 use async_std::task::block_on;
 use hypercore::{GetError, Hypercore, Length, LogAuditError, Storage};
 
-use crate::peers::{connect, reader, soon, writer};
+use crate::peers::{connect, disconnect, reader, soon, writer};
 
 fn block(index: u64) -> String {
     format!("block {index:03} of the log ").repeat(10)
@@ -37,7 +37,7 @@ fn damaged_blocks_are_dropped_and_fetched_again() {
         let to = open().await.unwrap();
         let connection = connect(&from, &to);
         soon(to.download(..50)).await.unwrap();
-        drop(connection);
+        disconnect(connection).await;
         let clean = to.audit().await.unwrap();
         assert!(clean.is_ok());
         assert_eq!(

@@ -3,7 +3,7 @@
 use async_std::task::block_on;
 use hypercore::{Hypercore, Length, Storage};
 
-use crate::peers::{connect, soon, writer};
+use crate::peers::{connect, disconnect, soon, writer};
 
 /// Bits in a page, as the reference has them.
 const PAGE: u64 = 32_768;
@@ -71,7 +71,7 @@ fn blocks_of_the_first_the_middle_and_the_last_page_are_fetched_alone() {
         let others = [1, PAGE - 1, PAGE, PAGE + PAGE / 2 + 1, 2 * PAGE, length - 2];
         expected.extend(others.map(|index| (index, false)));
         check(&to, &expected).await;
-        drop(connection);
+        disconnect(connection).await;
         to.close().await.unwrap();
 
         let to = open().await.unwrap();

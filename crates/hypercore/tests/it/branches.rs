@@ -10,7 +10,7 @@ use hypercore::{
     Merged, RebaseError, Storage, TruncateError,
 };
 
-use crate::peers::{connect, reader, soon, writer};
+use crate::peers::{connect, disconnect, reader, soon, writer};
 
 async fn log_of(blocks: &[&'static str]) -> Hypercore {
     let log = writer().await;
@@ -403,8 +403,7 @@ fn a_reader_merges_what_was_signed_elsewhere() {
             }
         })
         .await;
-        connections.0.cancel().await;
-        connections.1.cancel().await;
+        disconnect(connections).await;
         assert!(!clone.has(1..2));
         assert!(is_done(&branch.merge().await.unwrap()));
         for (index, block) in [(0, "a"), (1, "b"), (2, "c")] {

@@ -8,7 +8,7 @@ use hc_merkle::{Fork, KeyPair, Length, Manifest, NodeIndex, Truncation, Verifier
 use hc_storage::{Batch, CoreStore, Durability, MemoryStore, Store};
 use hypercore::{Event, GetError, Hypercore, Storage};
 
-use crate::peers::{asked, block, connect, reader, soon};
+use crate::peers::{asked, block, connect, disconnect, reader, soon};
 
 pub(crate) const SEED: [u8; 32] = [7; 32];
 
@@ -73,7 +73,7 @@ fn an_empty_reader_takes_over_the_fork_of_its_writer_and_keeps_it() {
         // and goes on with it
         from.append(block(50)).await.unwrap();
         assert_eq!(soon(to.get(50)).await.unwrap(), block(50));
-        drop(connection);
+        disconnect(connection).await;
         to.close().await.unwrap();
         let to = reader().open().await.unwrap();
         assert_eq!(to.head(), from.head());
@@ -132,7 +132,7 @@ fn a_reader_follows_its_writer_and_keeps_what_both_share_on_disk_too() {
         let to = reader().open().await.unwrap();
         let connection = connect(&from.log, &to);
         soon(to.download(..50)).await.unwrap();
-        drop(connection);
+        disconnect(connection).await;
         from.rewrite(30, 80).await;
 
         let mut events = to.events();
@@ -160,7 +160,7 @@ fn a_reader_follows_its_writer_and_keeps_what_both_share_on_disk_too() {
         assert_eq!(fetched, (30..80).collect::<Vec<_>>());
         check_forked(&to, 30, 80).await;
         assert_eq!(to.head(), from.log.head());
-        drop(connection);
+        disconnect(connection).await;
         to.close().await.unwrap();
         let to = reader().open().await.unwrap();
         assert_eq!(to.head(), from.log.head());
@@ -178,7 +178,7 @@ fn gets_of_blocks_that_are_gone_fail_and_others_go_on() {
         soon(to.download_blocks((0..12).filter(|index| *index != 3)))
             .await
             .unwrap();
-        drop(connection);
+        disconnect(connection).await;
         let gone = asked(to.get(15)).await;
         let later = asked(to.get(25)).await;
         let kept = asked(to.get(3)).await;
@@ -198,9 +198,11 @@ fn who_holds_no_block_waits_for_what_both_forks_may_share() {
         let mut from = Writer::new(20).await;
         let to = reader(&from.log).await;
         let connection = connect(&from.log, &to);
-        assert!(soon(to.update()).await.unwrap());
-        connection.0.cancel().await;
-        connection.1.cancel().await;
+        let mut watch = to.watch();
+        while to.length() < Length::new(20) {
+            soon(watch.next()).await.unwrap();
+        }
+        disconnect(connection).await;
         assert_eq!((to.length(), to.count(..)), (Length::new(20), 0));
         let mut gets = [3, 13, 18, 25].map(|index| to.get(index).into_future());
         for get in &mut gets {
@@ -225,7 +227,7 @@ fn who_was_told_not_to_follow_stays_where_it_is() {
         let to = builder.follow_forks(false).open().await.unwrap();
         let connection = connect(&from.log, &to);
         soon(to.download(..20)).await.unwrap();
-        drop(connection);
+        disconnect(connection).await;
         from.rewrite(10, 40).await;
         let _connection = connect(&from.log, &to);
         assert!(!soon(to.update()).await.unwrap());
@@ -240,10 +242,10 @@ fn a_fork_travels_on_and_a_stale_writer_follows_it_too() {
         let mut from = Writer::new(40).await;
         let (relay, to) = (reader(&from.log).await, reader(&from.log).await);
         let first = connect(&from.log, &relay);
-        let second = connect(&relay, &to);
+        let _second = connect(&relay, &to);
         soon(relay.download(..40)).await.unwrap();
         soon(to.download(..40)).await.unwrap();
-        drop(first);
+        disconnect(first).await;
         from.rewrite(25, 60).await;
         let _first = connect(&from.log, &relay);
         soon(relay.get(59)).await.unwrap();
@@ -252,7 +254,6 @@ fn a_fork_travels_on_and_a_stale_writer_follows_it_too() {
         soon(to.download(..60)).await.unwrap();
         check_forked(&to, 25, 60).await;
         assert_eq!(to.head(), from.log.head());
-        drop(second);
     });
 }
 
@@ -265,8 +266,7 @@ fn a_snapshot_of_a_part_goes_on_with_what_both_forks_share() {
         let held = (0..24).filter(|index| ![3, 11].contains(index)).chain([30]);
         soon(to.download_blocks(held)).await.unwrap();
         let snapshot = to.snapshot().unwrap();
-        connection.0.cancel().await;
-        connection.1.cancel().await;
+        disconnect(connection).await;
         from.rewrite(24, 60).await;
         let _connection = connect(&from.log, &to);
         assert_eq!(soon(to.get(59)).await.unwrap(), other(59));

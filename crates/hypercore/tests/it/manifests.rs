@@ -12,7 +12,7 @@ use hypercore::{
     Manifest, OpenError, SetManifestError, Storage,
 };
 
-use crate::peers::{asked, connect, reader, soon, writer};
+use crate::peers::{asked, connect, disconnect, reader, soon, writer};
 
 fn pair() -> KeyPair {
     KeyPair::from_seed(&[5; 32])
@@ -75,7 +75,7 @@ fn compat_that_was_asked_for_wrongly_is_put_right_by_the_manifest() {
         let connection = connect(&from, &log);
         assert_eq!(soon(log.get(0)).await.unwrap(), "a");
         assert_eq!(log.manifest(), from.manifest());
-        drop(connection);
+        disconnect(connection).await;
         log.close().await.unwrap();
         let log = on(&store).key(from.key()).open().await.unwrap();
         assert_eq!(log.manifest(), from.manifest());
@@ -96,7 +96,7 @@ fn a_reader_in_compat_mode_knows_that_again() {
         let to = to.open().await.unwrap();
         let connection = connect(&from, &to);
         assert_eq!(soon(to.get(0)).await.unwrap(), "secret");
-        drop(connection);
+        disconnect(connection).await;
         to.close().await.unwrap();
         // How it is encrypted depends on the mode, and nobody is there to ask.
         let to = on(&store)
@@ -350,7 +350,7 @@ fn a_prologue_may_be_a_part_of_the_source_and_copied_in_parts() {
         let connection = connect(&source, &sparse);
         soon(sparse.download(..20)).await.unwrap();
         soon(sparse.get(299)).await.unwrap();
-        drop(connection);
+        disconnect(connection).await;
         let log = on_memory(&manifest).await;
         let plan = log.copy_prologue(&sparse).await;
         assert!(matches!(plan, Ok(21)), "{plan:?}");

@@ -33,6 +33,12 @@ pub(crate) fn connect(a: &Hypercore, b: &Hypercore) -> (Running, Running) {
     (left, task::spawn(b.replicate(right, Role::Responder)))
 }
 
+/// Cuts what [`connect`] connected, and returns when neither side runs any more. (A task that is only
+/// dropped goes on.)
+pub(crate) async fn disconnect((left, right): (Running, Running)) {
+    drop((left.cancel().await, right.cancel().await));
+}
+
 /// Fails the test instead of hanging it.
 pub(crate) async fn soon<T>(what: impl IntoFuture<Output = T>) -> T {
     async_std::future::timeout(SOON, what.into_future())

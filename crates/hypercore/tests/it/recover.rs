@@ -11,7 +11,7 @@ use hypercore::{
     Storage, TruncateError, Wait,
 };
 
-use crate::peers::{connect, reader, soon, writer};
+use crate::peers::{connect, disconnect, reader, soon, writer};
 
 const SEGMENT: &str = "log/00000000.seg";
 
@@ -146,7 +146,7 @@ fn the_first_peer_that_can_brings_the_roots_back() {
         assert_eq!(soon(log.get(13)).await.unwrap(), "block 13");
         soon(log.download(..LENGTH)).await.unwrap();
         assert!(log.verify(|_| {}).unwrap().is_ok());
-        drop(connection);
+        disconnect(connection).await;
 
         // Nobody can say yet whether the damage took appends with it that nobody has seen.
         assert!(log.append("more").await.is_err());

@@ -11,7 +11,7 @@ use hypercore::{
     Event, Events, GetError, Hypercore, Length, ReplicateError, Replication, Role, Storage, Wait,
 };
 
-use crate::peers::{asked, block, check_all, connect, reader, soon, writer};
+use crate::peers::{asked, block, check_all, connect, disconnect, reader, soon, writer};
 use crate::pipe::pipe;
 
 async fn written(blocks: u64) -> Hypercore {
@@ -46,10 +46,9 @@ fn of_a_download_that_is_killed_twenty_times_no_block_comes_twice_and_no_get_is_
                 let get = task::spawn(to.get(index).into_future());
                 gets.push((index, get));
             }
-            let (left, right) = connect(&from, &to);
+            let connection = connect(&from, &to);
             note(&mut events, 20, &mut came).await;
-            left.cancel().await;
-            right.cancel().await;
+            disconnect(connection).await;
         }
         assert!(came.len() < 1200, "it was killed in the middle");
         let _connection = connect(&from, &to);
@@ -207,7 +206,7 @@ fn an_update_of_an_empty_log_and_of_one_that_is_written_ends() {
         drop(search);
         assert!(!soon(update).await.unwrap());
         // a writer asks too: a copy of it may be ahead
-        drop(connection);
+        disconnect(connection).await;
         let twin = || Hypercore::builder(Storage::memory()).seed(&[3; 32]);
         let (ahead, behind) = (twin().open().await.unwrap(), twin().open().await.unwrap());
         ahead.append("one").await.unwrap();

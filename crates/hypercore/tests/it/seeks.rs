@@ -6,7 +6,7 @@ use async_std::task::block_on;
 use hypercore::encryption::EncryptionKey;
 use hypercore::{Hypercore, Position, SeekError, Storage, Wait};
 
-use crate::peers::{asked, block, connect, reader, soon, writer};
+use crate::peers::{asked, block, connect, disconnect, reader, soon, writer};
 
 /// A writer of this many blocks.
 async fn written(blocks: u64) -> Hypercore {
@@ -78,8 +78,7 @@ fn what_is_not_stored_is_not_waited_for_unless_wanted() {
             matches!(unknown, Err(SeekError::NotLocal { .. })),
             "{unknown:?}"
         );
-        connection.0.cancel().await;
-        connection.1.cancel().await;
+        disconnect(connection).await;
         let late = to.seek(byte).timeout(Duration::from_millis(20)).await;
         assert!(matches!(late, Err(SeekError::TimedOut { .. })), "{late:?}");
         let _connection = connect(&from, &to);

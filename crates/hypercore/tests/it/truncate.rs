@@ -10,7 +10,7 @@ use hypercore::{
     Durability, Event, Fork, GetError, Hypercore, KeyPair, Length, Manifest, Storage, TruncateError,
 };
 
-use crate::peers::{block, connect, reader, soon, writer};
+use crate::peers::{block, connect, disconnect, reader, soon, writer};
 
 #[test]
 fn blocks_above_are_gone_and_the_fork_is_one_higher() {
@@ -156,9 +156,9 @@ fn a_reader_can_only_be_cut_to_nothing_and_stays_on_its_fork() {
         from.append_batch((0..10).map(block)).await.unwrap();
         from.truncate(8).await.unwrap();
         let to = reader(&from).await;
-        let (left, right) = connect(&from, &to);
+        let connection = connect(&from, &to);
         soon(to.download(..8)).await.unwrap();
-        drop((left.cancel().await, right.cancel().await));
+        disconnect(connection).await;
         for (length, fork) in [(7, None), (0, Some(2)), (8, None)] {
             let mut truncate = to.truncate(length);
             if let Some(fork) = fork {
