@@ -10,7 +10,7 @@ use hc_merkle::{DiscoveryKey, PublicKey};
 use super::registry::Found;
 use super::shared::Shared;
 use crate::core::{Core, Identity};
-use crate::replicate::{Doors, Source};
+use crate::replicate::{Doors, Sought, Source};
 
 /// Which logs of a store the remote of a connection may learn of and fetch. To know a discovery key is
 /// never enough: the remote has to prove that it knows the log's key.
@@ -87,15 +87,15 @@ impl Source for Shelf {
         self.sharing.allows(remote, log)
     }
 
-    fn find(&self, log: &DiscoveryKey) -> Option<Arc<Core>> {
+    fn find(&self, log: &DiscoveryKey) -> Option<Sought> {
         let identity = Identity {
             discovery_key: Some(*log),
             ..Identity::default()
         };
         match self.shared.find(log, self.shared.opening(identity)) {
-            Ok(Found::Open(core) | Found::Opened(core)) => Some(core),
-            // It will be there again; the remote asks anew when it connects again.
-            Ok(Found::Closing(_)) | Err(_) => None,
+            Ok(Found::Open(core) | Found::Opened(core)) => Some(Sought::Here(core)),
+            Ok(Found::Closing(core)) => Some(Sought::Closing(core.lane.idle())),
+            Err(_) => None,
         }
     }
 

@@ -213,7 +213,7 @@ impl Driver {
             return self.no_link();
         };
         let mut progress = self.router.run(link, unsent)?;
-        progress |= self.router.pump(cx);
+        progress |= self.router.pump(cx) | self.router.reopen(link, cx);
         progress |= self.write(stream.as_mut(), cx)?;
         progress |= self.read(stream, cx)?;
         if let Some(fault) = self.router.fault() {

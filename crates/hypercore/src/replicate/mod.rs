@@ -54,7 +54,7 @@ pub(crate) use self::options::Replicating;
 pub use self::peers::PeerState;
 pub use self::policy::Policy;
 pub use self::rate::RateLimit;
-pub(crate) use self::source::Source;
+pub(crate) use self::source::{Sought, Source};
 pub(crate) use self::swarm::{Demanded, Swarm};
 
 /// The other side of a connection, as one log sees it.

@@ -25,7 +25,7 @@ use super::policy::Policy;
 use super::replies::Replies;
 use super::room::Room;
 use super::slot::{Peering, Pumped, Slot};
-use super::source::Source;
+use super::source::{Found, Reopening, Source};
 use super::swarm::next_peer;
 use super::{Ended, Peer, Traffic};
 use crate::core::Core;
@@ -35,7 +35,7 @@ use crate::event::Event;
 pub(super) struct Router {
     pub(super) slots: BTreeMap<usize, Slot>,
     next_slot: usize,
-    by_log: BTreeMap<DiscoveryKey, usize>,
+    pub(super) by_log: BTreeMap<DiscoveryKey, usize>,
     by_channel: BTreeMap<ChannelId, usize>,
     pub(super) by_peer: BTreeMap<PeerId, usize>,
     pub(super) outbox: Arc<Outbox>,
@@ -44,6 +44,8 @@ pub(super) struct Router {
     pub(super) doors: Arc<Doors>,
     /// Where logs come from that were not added.
     pub(super) source: Option<Arc<dyn Source>>,
+    /// Requests of the remote for logs that are being closed.
+    pub(super) reopening: Vec<Reopening>,
     pub(super) session: Option<Session>,
     pub(super) alarms: Alarms,
     /// Logs that have something to store.
@@ -85,6 +87,7 @@ impl Router {
             done: Tasks::new(),
             doors,
             source: None,
+            reopening: Vec::new(),
             session: None,
             alarms: Alarms::default(),
             storing: BTreeSet::new(),
@@ -187,13 +190,16 @@ impl Router {
     }
 
     /// The remote opens a channel: it is opened here too, or whoever may know the log is asked.
-    fn requested(&mut self, link: &mut Link, request: RemoteOpen, name: &Name) {
+    pub(super) fn requested(&mut self, link: &mut Link, request: RemoteOpen, name: &Name) {
         let Some(log) = requested_log(name) else {
             return link.reject(request);
         };
-        let known = self.by_log.get(&log).copied();
-        let answered = match (known.or_else(|| self.find(&log)), self.session) {
-            (Some(at), _) => self.open(link, at),
+        if self.is_leaving(&log) {
+            self.replace_closed(link, &log);
+        }
+        let answered = match (self.find(&log, request), self.session) {
+            (Some(Found::Here(at)), _) => self.open(link, at),
+            (Some(Found::Later), _) => true,
             (None, Some(Session { remote, .. })) => self.doors.ask(Asked {
                 log,
                 request,
@@ -462,15 +468,8 @@ impl Router {
         }
     }
 
-    /// A log that was closed here makes place for the same log opened again.
-    fn replace_closed(&mut self, link: &mut Link, log: &DiscoveryKey) {
-        if let Some(at) = self.by_log.get(log).copied() {
-            self.look(link, at);
-        }
-    }
-
     /// Lets go of a log that was closed, opens again what was let go for want of interest.
-    fn look(&mut self, link: &mut Link, at: usize) {
+    pub(super) fn look(&mut self, link: &mut Link, at: usize) {
         self.traffic.looked();
         let Some(slot) = self.slots.get(&at) else {
             return;

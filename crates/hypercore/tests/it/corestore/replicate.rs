@@ -1,12 +1,18 @@
 //! One connection for all logs of a store.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use async_std::sync::Mutex;
 use async_std::task::{block_on, spawn};
-use hypercore::{CoreKey, Corestore, Ended, PullPolicy, Role, Sharing, Storage, StoreEvent};
+use futures_lite::future::poll_once;
+use hypercore::rt::{AsyncStd, BoxFuture, Job, Runtime};
+use hypercore::{
+    CoreKey, Corestore, Durability, Ended, PullPolicy, Role, Sharing, Storage, StoreEvent,
+};
 
 use super::{connect, first, in_memory};
-use crate::peers::soon;
+use crate::peers::{asked, soon};
 use crate::pipe::pipe;
 
 /// A store that lets go of what peers opened at once.
@@ -45,6 +51,54 @@ fn a_log_that_is_only_stored_is_served() {
         assert_eq!(soon(one).await.unwrap(), Ended::ByUs);
         assert_eq!(soon(other).await.unwrap(), Ended::ByRemote);
         assert!(from.open_cores().is_empty());
+    });
+}
+
+/// A disk that takes its time while this lock is held.
+struct SlowDisk(Arc<Mutex<()>>);
+
+impl Runtime for SlowDisk {
+    fn now(&self) -> Instant {
+        AsyncStd.now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<()> {
+        AsyncStd.sleep_until(deadline)
+    }
+
+    fn unblock(&self, job: Job) -> BoxFuture<()> {
+        let slow = self.0.clone();
+        Box::pin(async move {
+            drop(slow.lock().await);
+            AsyncStd.unblock(job).await;
+        })
+    }
+}
+
+#[test]
+fn a_log_that_is_asked_for_while_it_is_being_closed_is_served_after_that() {
+    block_on(async {
+        let disk = Arc::new(Mutex::new(()));
+        let dir = tempfile::tempdir().unwrap();
+        let from = Corestore::builder(Storage::disk(dir.path()))
+            .runtime(SlowDisk(disk.clone()))
+            .durability(Durability::Disk);
+        let (from, to) = (from.open().await.unwrap(), in_memory().await);
+        let keys = filled(&from, &["foo", "bar"]).await;
+        let log = from.get("foo").await.unwrap();
+        let slow = disk.lock().await;
+        let append = asked(log.append("late")).await;
+        let close = asked(log.close_all()).await;
+        let copy = to.get(keys[0]).await.unwrap();
+        let (_one, _other) = connect(&to, &from);
+        let mut late = asked(copy.get(1)).await;
+        // What is asked for on the same connection after it comes:
+        assert_eq!(first(&to.get(keys[1]).await.unwrap()).await, "bar");
+        assert!(poll_once(&mut late).await.is_none());
+        drop(slow);
+        soon(append).await.unwrap();
+        soon(close).await.unwrap();
+        assert_eq!(soon(late).await.unwrap(), "late");
     });
 }
 
