@@ -8,7 +8,7 @@ use hypercore::{
     Ended, Hypercore, Logs, ReplicateError, Replication, Role, Storage, Traffic, limits, rt,
 };
 
-use crate::peers::{Running, reader, soon, writer};
+use crate::peers::{Running, opened, reader, soon, writer};
 use crate::pipe::pipe;
 
 /// One side of a connection that runs.
@@ -210,7 +210,7 @@ fn of_a_thousand_logs_those_that_nothing_happens_to_cost_nothing() {
         let (left, right) = empty();
         let mut pairs = Vec::new();
         for _ in 0..1000 {
-            let from = Hypercore::builder(Storage::memory()).open().await.unwrap();
+            let from = opened(Storage::memory()).await;
             let to = reader(&from).await;
             right.logs.add(&from);
             left.logs.add(&to);

@@ -6,7 +6,7 @@ use std::path::Path;
 use async_std::task::block_on;
 use hypercore::{GetError, Hypercore, Length, LogAuditError, Storage};
 
-use crate::peers::{connect, disconnect, reader, soon, writer};
+use crate::peers::{connect, disconnect, opened, reader, soon, writer};
 
 fn block(index: u64) -> String {
     format!("block {index:03} of the log ").repeat(10)
@@ -77,15 +77,9 @@ fn damaged_blocks_are_dropped_and_fetched_again() {
 fn nothing_is_dropped_where_nothing_can_be_written_or_said() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         log.append("a").await.unwrap();
-        let beside = Hypercore::builder(Storage::read_only(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let beside = opened(Storage::read_only(dir.path())).await;
         assert!(matches!(beside.audit().await, Err(LogAuditError::ReadOnly)));
         assert!(beside.audit_dry_run().unwrap().is_ok());
         log.close().await.unwrap();

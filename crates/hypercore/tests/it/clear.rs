@@ -7,7 +7,7 @@ use futures_lite::future::poll_once;
 use hc_storage::{MemoryStore, Store};
 use hypercore::{ClearError, Event, Hypercore, Storage};
 
-use crate::peers::{block, connect, reader, soon, writer};
+use crate::peers::{block, connect, opened, reader, soon, writer};
 
 #[test]
 fn a_cleared_block_is_gone_and_its_neighbours_are_not() {
@@ -106,10 +106,7 @@ fn what_was_cleared_is_cleared_in_the_store_too() {
 fn runs_of_many_pages_are_cleared_exactly() {
     block_on(async {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let log = Hypercore::builder(Storage::open(store.clone()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::open(store.clone())).await;
         log.append_batch((0..100_000_u32).map(|at| (at % 7).to_string()))
             .await
             .unwrap();
@@ -195,15 +192,9 @@ fn clearing_what_a_reader_does_not_have_harms_nothing() {
 fn a_store_that_is_only_read_is_not_cleared() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         log.append("a").await.unwrap();
-        let beside = Hypercore::builder(Storage::read_only(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let beside = opened(Storage::read_only(dir.path())).await;
         let error = beside.clear(..).await.unwrap_err();
         assert!(matches!(error, ClearError::ReadOnly), "{error}");
         beside.close().await.unwrap();

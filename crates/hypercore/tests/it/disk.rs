@@ -5,23 +5,19 @@ use hypercore::{
     AppendError, Durability, Hypercore, IfMissing, OpenError, Storage, StoreError, Wait,
 };
 
+use crate::peers::opened;
+
 #[test]
 fn a_log_is_found_again_in_its_directory() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         log.append_batch(["a", "", "c"]).await.unwrap();
         log.append("d").durability(Durability::Disk).await.unwrap();
         let (key, head) = (log.key(), log.head());
         log.close().await.unwrap();
 
-        let log = Hypercore::builder(Storage::existing(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::existing(dir.path())).await;
         assert_eq!((log.key(), log.head()), (key, head));
         for (index, block) in ["a", "", "c", "d"].iter().enumerate() {
             assert_eq!(log.get(index as u64).wait(Wait::No).await.unwrap(), *block);
@@ -36,10 +32,7 @@ fn a_log_is_found_again_in_its_directory() {
 fn one_writer_at_a_time() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         let error = Hypercore::builder(Storage::disk(dir.path()))
             .open()
             .await
@@ -49,10 +42,7 @@ fn one_writer_at_a_time() {
             "{error}"
         );
         log.close().await.unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         log.close().await.unwrap();
     });
 }
@@ -78,15 +68,9 @@ fn what_is_not_there_is_an_error_where_nothing_is_to_be_made() {
 fn a_reader_beside_the_writer_sees_what_was_written_when_it_looks() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         log.append("a").await.unwrap();
-        let reader = Hypercore::builder(Storage::read_only(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let reader = opened(Storage::read_only(dir.path())).await;
         let info = reader.info();
         assert!(!info.writable && info.has_secret_key);
         assert_eq!(reader.get(0).await.unwrap(), "a");
@@ -111,10 +95,7 @@ fn a_reader_beside_the_writer_sees_what_was_written_when_it_looks() {
 fn an_append_dropped_on_its_way_to_the_device_leaves_memory_and_disk_alike() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         for round in 0..10_u32 {
             let append = log.append(round.to_string()).durability(Durability::Disk);
             let mut append = Box::pin(append.into_future());
@@ -124,10 +105,7 @@ fn an_append_dropped_on_its_way_to_the_device_leaves_memory_and_disk_alike() {
         log.append("last").await.unwrap();
         let head = log.head();
         log.close().await.unwrap();
-        let log = Hypercore::builder(Storage::existing(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::existing(dir.path())).await;
         assert_eq!(log.head(), head);
         assert_eq!(log.get(head.length().get() - 1).await.unwrap(), "last");
         log.close().await.unwrap();
@@ -139,17 +117,11 @@ fn a_reader_beside_the_writer_learns_what_was_cut_and_cleared() {
     use hypercore::Event;
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         log.append_batch((0..20).map(|at: u32| format!("old {at}")))
             .await
             .unwrap();
-        let reader = Hypercore::builder(Storage::read_only(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let reader = opened(Storage::read_only(dir.path())).await;
         let snapshot = reader.snapshot().unwrap();
         let mut events = reader.events();
         log.truncate(15).await.unwrap();

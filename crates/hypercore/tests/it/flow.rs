@@ -9,7 +9,7 @@ use hypercore::{
     PullPolicy, ReplicateError, Replication, Role, Storage,
 };
 
-use crate::peers::{asked, block, connect, reader, soon, writer};
+use crate::peers::{asked, block, connect, opened, reader, soon, writer};
 use crate::pipe::{End, pipe};
 
 const MOMENT: Duration = Duration::from_millis(100);
@@ -246,12 +246,7 @@ fn what_one_side_sent_the_other_received() {
 fn what_a_peer_has_without_a_gap_is_known_told_and_remembered() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let open = async || {
-            Hypercore::builder(Storage::disk(dir.path()))
-                .open()
-                .await
-                .unwrap()
-        };
+        let open = async || opened(Storage::disk(dir.path())).await;
         let from = open().await;
         let known = |length: u64| Event::RemoteContiguous {
             length: Length::new(length),

@@ -13,6 +13,8 @@ use hypercore::{
 };
 use proptest::prelude::*;
 
+use crate::peers::opened;
+
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 async fn log_in(store: &Arc<dyn Store>, seed: u8, level: Durability) -> Hypercore {
@@ -404,7 +406,7 @@ fn within(at: u8, length: usize) -> usize {
 
 impl Played {
     async fn begin() -> Self {
-        let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+        let log = opened(Storage::memory()).await;
         let atom = Atom::new(&log);
         Self {
             branch: log.branch("x").await.unwrap(),

@@ -10,6 +10,8 @@ use hypercore::{
     Manifest, OpenError, Storage, limits,
 };
 
+use crate::peers::opened;
+
 fn memory() -> Hypercore {
     block_on(Hypercore::builder(Storage::memory()).open()).unwrap()
 }
@@ -263,10 +265,7 @@ fn an_append_that_is_dropped_at_any_moment_leaves_memory_and_store_alike() {
     block_on(async {
         for level in [Durability::Buffered, Durability::Os, Durability::Disk] {
             let store = Arc::new(MemoryStore::new());
-            let log = Hypercore::builder(Storage::open(store.clone()))
-                .open()
-                .await
-                .unwrap();
+            let log = opened(Storage::open(store.clone())).await;
             for round in 0..20 {
                 let mut append = Box::pin(async { log.append("x").durability(level).await });
                 if round % 2 == 0 {
@@ -277,10 +276,7 @@ fn an_append_that_is_dropped_at_any_moment_leaves_memory_and_store_alike() {
             }
             // Takes its turn after whatever is still under way.
             let length = log.append("last").await.unwrap().length;
-            let again = Hypercore::builder(Storage::open(store))
-                .open()
-                .await
-                .unwrap();
+            let again = opened(Storage::open(store)).await;
             assert_eq!(again.head(), log.head());
             assert_eq!(again.get(length.get() - 1).await.unwrap(), "last");
             assert!(length.get() > 10 || level == Durability::Disk);
@@ -374,7 +370,7 @@ fn a_log_of_plain_text_is_not_encrypted_half_way() {
 #[test]
 fn a_block_past_any_log_is_not_waited_for() {
     block_on(async {
-        let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+        let log = opened(Storage::memory()).await;
         let most = hc_merkle::limits::MAX_LENGTH.get();
         let last = log.get(most - 1).local().await;
         assert!(matches!(last, Err(GetError::NotLocal { .. })), "{last:?}");
@@ -388,7 +384,7 @@ fn a_block_past_any_log_is_not_waited_for() {
 #[test]
 fn what_a_store_takes_is_told_when_it_is_asked_for() {
     block_on(async {
-        let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+        let log = opened(Storage::memory()).await;
         log.append_batch(["hello", "you"]).await.unwrap();
         // Facts alone: the store is not asked.
         let info = log.info();

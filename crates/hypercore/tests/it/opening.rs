@@ -9,7 +9,7 @@ use hypercore::{
     AppendError, GetError, Hypercore, IfMissing, KeyPair, OpenError, PurgeError, Storage,
 };
 
-use crate::peers::{block, connect, reader, soon, writer};
+use crate::peers::{block, connect, opened, reader, soon, writer};
 
 #[test]
 fn an_overwritten_log_is_a_new_one_unless_it_is_named() {
@@ -188,16 +188,10 @@ fn a_purged_log_is_gone_and_all_its_sessions_are_closed() {
 fn what_is_purged_on_disk_does_not_come_back() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let log = Hypercore::builder(Storage::disk(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::disk(dir.path())).await;
         log.append("a").await.unwrap();
         let key = log.key();
-        let beside = Hypercore::builder(Storage::read_only(dir.path()))
-            .open()
-            .await
-            .unwrap();
+        let beside = opened(Storage::read_only(dir.path())).await;
         let error = beside.purge().await.unwrap_err();
         assert!(matches!(error, PurgeError::ReadOnly), "{error}");
         beside.close().await.unwrap();

@@ -14,8 +14,13 @@ pub(crate) type Running = JoinHandle<Result<Ended, ReplicateError>>;
 /// When to give up. It only tells a test that hangs from one on a machine that is busy with others.
 const SOON: Duration = Duration::from_secs(120);
 
+/// The log in a place, as it is by default.
+pub(crate) async fn opened(storage: Storage) -> Hypercore {
+    Hypercore::builder(storage).open().await.unwrap()
+}
+
 pub(crate) async fn writer() -> Hypercore {
-    Hypercore::builder(Storage::memory()).open().await.unwrap()
+    opened(Storage::memory()).await
 }
 
 pub(crate) async fn reader(of: &Hypercore) -> Hypercore {

@@ -12,7 +12,7 @@ use hypercore::encryption::{
 };
 use hypercore::{AppendError, BlockIndex, Fork, GetError, Hypercore, Length, Storage};
 
-use crate::peers::{connect, reader, soon};
+use crate::peers::{connect, opened, reader, soon};
 
 /// Adds the index to each byte, behind a number of bytes that say nothing.
 #[derive(Debug)]
@@ -243,7 +243,7 @@ fn gets_of_one_block_at_once_are_each_decrypted_once() {
 #[test]
 fn sessions_have_encryptions_of_their_own() {
     block_on(async {
-        let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+        let log = opened(Storage::memory()).await;
         let session = log.session().encryption(here(3)).open().unwrap();
         session.append("through it").await.unwrap();
         assert_eq!(session.get(0).await.unwrap(), "through it");

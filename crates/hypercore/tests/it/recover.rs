@@ -11,7 +11,7 @@ use hypercore::{
     Storage, TruncateError, Wait,
 };
 
-use crate::peers::{connect, disconnect, reader, soon, writer};
+use crate::peers::{connect, disconnect, opened, reader, soon, writer};
 
 const SEGMENT: &str = "log/00000000.seg";
 
@@ -31,10 +31,7 @@ fn pair() -> KeyPair {
 
 async fn on(store: &Arc<DiskStore>) -> Hypercore {
     let store: Arc<dyn Store> = store.clone();
-    Hypercore::builder(Storage::open(store))
-        .open()
-        .await
-        .unwrap()
+    opened(Storage::open(store)).await
 }
 
 fn blocks(range: std::ops::Range<u64>) -> impl Iterator<Item = String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hypercore::{AppendError, Hypercore, Length, PeerCheck, Storage};
 
-use crate::peers::{connect, reader, soon};
+use crate::peers::{connect, opened, reader, soon};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -35,17 +35,11 @@ async fn a_backup_behind_its_peers_is_found_out_before_the_first_append() {
         directory.path().join("log"),
         directory.path().join("backup"),
     );
-    let log = Hypercore::builder(Storage::disk(&path))
-        .open()
-        .await
-        .unwrap();
+    let log = opened(Storage::disk(&path)).await;
     log.append_batch(["a", "b", "c"]).await.unwrap();
     log.close().await.unwrap();
     copy_all(&path, &backup);
-    let log = Hypercore::builder(Storage::disk(&path))
-        .open()
-        .await
-        .unwrap();
+    let log = opened(Storage::disk(&path)).await;
     log.append_batch(["d", "e"]).await.unwrap();
     let peer = reader(&log).await;
     let connections = connect(&log, &peer);

@@ -18,7 +18,7 @@ use hc_protocol::secure::{ROOM, SecureEvent, SecureStream};
 use hc_replicator::{Fault, Limited};
 use hypercore::{CoreKey, Ended, Hypercore, ReplicateError, Role, Storage};
 
-use crate::peers::{block, reader, soon};
+use crate::peers::{block, opened, reader, soon};
 use crate::pipe::{End, pipe};
 use crate::stranger::Stranger;
 
@@ -34,7 +34,7 @@ async fn connect(
 }
 
 async fn log() -> Hypercore {
-    let log = Hypercore::builder(Storage::memory()).open().await.unwrap();
+    let log = opened(Storage::memory()).await;
     log.append("secret").await.unwrap();
     log
 }

@@ -10,7 +10,7 @@ use hypercore::{
     Durability, Event, Fork, GetError, Hypercore, KeyPair, Length, Manifest, Storage, TruncateError,
 };
 
-use crate::peers::{block, connect, disconnect, reader, soon, writer};
+use crate::peers::{block, connect, disconnect, opened, reader, soon, writer};
 
 #[test]
 fn blocks_above_are_gone_and_the_fork_is_one_higher() {
@@ -299,10 +299,7 @@ fn a_truncation_dropped_at_any_moment_leaves_memory_and_store_alike() {
     block_on(async {
         for level in [Durability::Os, Durability::Disk] {
             let dir = tempfile::tempdir().unwrap();
-            let log = Hypercore::builder(Storage::disk(dir.path()))
-                .open()
-                .await
-                .unwrap();
+            let log = opened(Storage::disk(dir.path())).await;
             for round in 0..10_u64 {
                 log.append_batch((0..5).map(block)).await.unwrap();
                 let truncate = log.truncate(round).durability(level);
@@ -313,10 +310,7 @@ fn a_truncation_dropped_at_any_moment_leaves_memory_and_store_alike() {
             log.append("last").await.unwrap();
             let head = log.head();
             log.close().await.unwrap();
-            let log = Hypercore::builder(Storage::existing(dir.path()))
-                .open()
-                .await
-                .unwrap();
+            let log = opened(Storage::existing(dir.path())).await;
             assert_eq!(log.head(), head);
             assert!(log.verify(|_| {}).unwrap().is_ok());
             log.close().await.unwrap();
@@ -330,10 +324,7 @@ fn a_store_that_refuses_leaves_the_log_as_it_was() {
     block_on(async {
         let disk = FaultDisk::new();
         let store = disk.open(StoreOptions::default().create(true)).unwrap();
-        let log = Hypercore::builder(Storage::open(Arc::new(store)))
-            .open()
-            .await
-            .unwrap();
+        let log = opened(Storage::open(Arc::new(store))).await;
         log.append_batch(["a", "b"]).await.unwrap();
         let head = log.head();
         for call in disk.calls()..disk.calls() + 1000 {
