@@ -29,7 +29,8 @@ pub struct Config {
     /// How long one peer may take to answer an upgrade, a seek, or about a later fork, before another is
     /// asked. An upgrade that another peer could give is waited for at most half a second, and
     /// mostly far less: a few times what an answer of the other takes. An update waits as long for a
-    /// peer to say where it stands, and that it heard where we do.
+    /// peer to say where it stands, and that it heard where we do; and once another peer has what we have
+    /// and nothing more, a few round trips and at most half a second for all that it may yet give.
     pub upgrade_patience: Duration,
 }
 

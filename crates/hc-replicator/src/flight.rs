@@ -1,7 +1,7 @@
 //! The blocks under way to us, and from whom. Knows nothing of why a block is wanted.
 
-use alloc::collections::VecDeque;
 use alloc::collections::btree_map::{BTreeMap, Entry};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -17,6 +17,8 @@ pub(crate) struct Asked {
     pub(crate) peer: PeerId,
     /// Under which number; `None` once it has answered and the answer is being checked.
     pub(crate) request: Option<RequestId>,
+    /// The peer has stalled since.
+    doubted: bool,
 }
 
 #[derive(Debug)]
@@ -36,9 +38,21 @@ impl Flight {
         core::iter::once(&mut self.first).chain(&mut self.more)
     }
 
-    /// Whether one more peer may be asked.
+    /// Whether one more peer may be asked: of those that stalled there may be any number.
     fn has_room(&self) -> bool {
-        self.more.len() + 1 < COPIES
+        self.asked().filter(|asked| !asked.doubted).count() < COPIES
+    }
+
+    /// Nobody is left of whom an answer is expected.
+    fn is_stuck(&self) -> bool {
+        self.asked()
+            .all(|asked| asked.doubted && asked.request.is_some())
+    }
+
+    /// Who was asked first and has not answered, though another was asked too.
+    pub(crate) fn overtaken(&self) -> Option<PeerId> {
+        let late = self.first.request.is_some() && !self.more.is_empty();
+        late.then_some(self.first.peer)
     }
 
     /// Forgets that a peer was asked; says whether nobody is left.
@@ -58,6 +72,8 @@ impl Flight {
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     blocks: BTreeMap<u64, Flight>,
+    /// Blocks that were asked only of peers that stalled since.
+    stuck: BTreeSet<u64>,
     /// When each block was first asked for, oldest first; some are no longer under way.
     ages: VecDeque<(Time, u64)>,
 }
@@ -93,7 +109,9 @@ impl Flights {
         let asked = Asked {
             peer,
             request: Some(request),
+            doubted: false,
         };
+        self.stuck.remove(&index);
         match self.blocks.entry(index) {
             Entry::Vacant(entry) => {
                 self.ages.push_back((now, index));
@@ -122,11 +140,34 @@ impl Flights {
         for asked in flight.asked_mut().filter(|asked| asked.peer == peer) {
             asked.request = None;
         }
+        self.stuck.remove(&index);
     }
 
     /// Whether an answer for a block is being checked.
     pub(crate) fn is_answered(&self, index: u64) -> bool {
         self.asked(index).any(|asked| asked.request.is_none())
+    }
+
+    /// Notes that a peer has stalled: another may be asked.
+    pub(crate) fn doubt(&mut self, index: u64, peer: PeerId) {
+        let Some(flight) = self.blocks.get_mut(&index) else {
+            return;
+        };
+        for asked in flight.asked_mut().filter(|asked| asked.peer == peer) {
+            asked.doubted = true;
+        }
+        if flight.is_stuck() {
+            self.stuck.insert(index);
+        }
+    }
+
+    /// Blocks that nobody is asked for but peers that stalled, and not this one.
+    pub(crate) fn stuck(&self, peer: PeerId) -> impl Iterator<Item = u64> + '_ {
+        let asked = move |index: &u64| self.asked(*index).any(|asked| asked.peer == peer);
+        self.stuck
+            .iter()
+            .copied()
+            .filter(move |index| !asked(index))
     }
 
     /// Forgets that a peer was asked.
@@ -136,6 +177,9 @@ impl Flights {
         };
         if entry.get_mut().remove(peer) {
             entry.remove();
+            self.stuck.remove(&index);
+        } else if entry.get().is_stuck() {
+            self.stuck.insert(index);
         }
     }
 
@@ -144,7 +188,10 @@ impl Flights {
         let indexes: Vec<u64> = self.within(range).collect();
         indexes
             .into_iter()
-            .filter_map(|index| self.blocks.remove(&index).map(|flight| (index, flight)))
+            .filter_map(|index| {
+                self.stuck.remove(&index);
+                self.blocks.remove(&index).map(|flight| (index, flight))
+            })
             .collect()
     }
 

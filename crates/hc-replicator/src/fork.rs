@@ -54,6 +54,11 @@ impl Forks {
         self.examining > 0 || !self.heads.is_empty() || self.search.as_ref().is_some_and(asking)
     }
 
+    /// A later fork was proven, or something that may prove one is here.
+    pub(crate) fn is_on_trail(&self) -> bool {
+        self.examining > 0 || self.search.is_some()
+    }
+
     /// The log is another than the one that the search began with.
     pub(crate) fn restart(&mut self) {
         self.search = None;

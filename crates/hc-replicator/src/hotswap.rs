@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::limits::HOTSWAPS_PER_PASS;
 use crate::peer::Peer;
-use crate::schedule::request_copy;
+use crate::schedule::{NORMAL, request_copy};
 use crate::shared::Shared;
 use crate::timer::Timer;
 
@@ -20,7 +20,7 @@ const AT_LEAST: usize = 16;
 /// Asks a peer that has nothing else to do for what others are slow to give: slow is what takes twice
 /// as long as this peer would.
 pub(crate) fn take_over(shared: &mut Shared, peer: &mut Peer) {
-    if shared.flights.is_empty() {
+    if shared.flights.is_empty() || !peer.standing.is_good() {
         return;
     }
     let limit = (peer.pace.limit(&shared.config.window) / 2).max(AT_LEAST);
@@ -45,8 +45,6 @@ pub(crate) fn take_over(shared: &mut Shared, peer: &mut Peer) {
             return;
         }
         free -= 1;
-        shared.stats.hotswaps += 1;
-        peer.stats.hotswaps += 1;
-        request_copy(shared, peer, index);
+        request_copy(shared, peer, index, NORMAL);
     }
 }

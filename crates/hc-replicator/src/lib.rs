@@ -57,11 +57,11 @@
 //!
 //! A message goes to one peer (`peer/`): `sync` keeps lengths, `have` and `want` who has what, `data`
 //! takes answers, `lean` orders them, `serve` gives them, `push` does so unasked, `announce` tells what is
-//! new, `pace` sizes the window. What peers
-//! share is in `shared`: the view, the demands (`demand/`), the blocks under way (`flight`). After each
+//! new, `pace` sizes the window,
+//! `standing` says what its answers are worth. What peers share is in `shared`: the view, the demands (`demand/`), the blocks under way (`flight`). After each
 //! event `machine` settles: it takes back what is not needed, tells peers where we stand, and has
 //! `schedule` find more to ask of those with room, or `hotswap` what others are slow to give. `fork`
-//! follows peers to later forks, `seek` asks where bytes lie, `conflict` compares logs that were signed
+//! follows peers to later forks, `update` ends who waits for a longer log, `seek` asks where bytes lie, `conflict` compares logs that were signed
 //! twice.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -95,6 +95,7 @@ mod stats;
 mod tasks;
 mod timer;
 mod tune;
+mod update;
 
 pub use config::{Config, PullPolicy, PushPolicy, Window};
 pub use error::{Fault, Limited, Rejection};

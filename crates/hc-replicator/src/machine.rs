@@ -2,7 +2,7 @@
 //! of a message.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -22,11 +22,8 @@ use crate::peer::{Peer, Task};
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::timer::Timer;
+use crate::update::Waiting;
 use crate::{hotswap, schedule};
-
-/// Peers beyond which an update does not wait for those that are still being connected. As the
-/// reference has it.
-const ENOUGH_PEERS: usize = 3;
 
 /// The replication of one log with any number of peers.
 ///
@@ -36,10 +33,11 @@ pub struct Replicator {
     pub(crate) shared: Shared,
     /// In boxes: a node of the map has room for eleven, and most logs have one peer or two.
     pub(crate) peers: BTreeMap<PeerId, Box<Peer>>,
-    /// Channels that are being opened.
-    expected: BTreeSet<PeerId>,
-    finding: bool,
-    had_peers: bool,
+    /// Channels that are being opened, and since when.
+    pub(crate) expected: BTreeMap<PeerId, Time>,
+    pub(crate) finding: bool,
+    pub(crate) had_peers: bool,
+    pub(crate) updates: Waiting,
     /// The work that every peer has been looked at for.
     swept: u64,
     was_downloading: bool,
@@ -52,9 +50,10 @@ impl Replicator {
         Self {
             shared: Shared::new(config, view),
             peers: BTreeMap::new(),
-            expected: BTreeSet::new(),
+            expected: BTreeMap::new(),
             finding: false,
             had_peers: false,
+            updates: Waiting::default(),
             swept: 0,
             was_downloading: false,
         }
@@ -87,7 +86,7 @@ impl Replicator {
     fn take_in(&mut self, input: Input) {
         match input {
             Input::PeerExpected { peer } => {
-                self.expected.insert(peer);
+                self.expected.entry(peer).or_insert(self.shared.now);
             }
             Input::PeerOpened { peer, info } => self.open_peer(peer, info),
             Input::Received { peer, message } => self.receive(peer, message),
@@ -169,7 +168,7 @@ impl Replicator {
     }
 
     fn open_peer(&mut self, id: PeerId, info: PeerInfo) {
-        self.expected.remove(&id);
+        let expected = self.expected.remove(&id);
         if self.peers.contains_key(&id) {
             return;
         }
@@ -182,6 +181,7 @@ impl Replicator {
         }
         self.had_peers = true;
         let mut peer = Peer::new(id, info, &self.shared.config);
+        peer.opened_in = expected.map(|since| self.shared.now.since(since));
         peer.tell(&mut self.shared);
         let contiguous = self.shared.view.contiguous.get();
         if contiguous > 0 {
@@ -333,6 +333,8 @@ impl Replicator {
                         .and_then(|id| self.peers.get_mut(&id));
                     if let Some(peer) = late {
                         peer.dawdled = true;
+                        peer.was_useless(shared);
+                        shared.swaps = shared.swaps.saturating_add(1);
                         shared.work += 1;
                     }
                 }
@@ -362,6 +364,13 @@ impl Replicator {
                         peer.dawdled |= peer.owes_word(shared);
                     }
                 }
+                Timer::Stall(id) => {
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.end_watch(shared);
+                    }
+                }
+                // settling looks at it
+                Timer::Update => {}
                 Timer::Doubt(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
                         peer.end_doubt(shared);
@@ -478,6 +487,8 @@ impl Replicator {
         shared.timers.unset(Timer::Hotswap(id));
         shared.timers.unset(Timer::Fork(id));
         shared.timers.unset(Timer::Word(id));
+        shared.timers.unset(Timer::Stall(id));
+        shared.proven -= usize::from(peer.standing.is_proven());
         shared.timers.unset(Timer::Doubt(id));
         shared.forks.pass_over(id);
         shared.dirty.remove(&id);
@@ -514,7 +525,8 @@ impl Replicator {
         }
     }
 
-    /// Asks peers for more: all if there is more to do, else those with news or room. Quick ones first.
+    /// Asks peers for more: all if there is more to do, else those with news or room. Good ones first, and of these quick
+    /// ones.
     fn ask_peers(&mut self) {
         let shared = &mut self.shared;
         if shared.dirty.is_empty() && shared.work == self.swept {
@@ -529,8 +541,11 @@ impl Replicator {
         self.swept = shared.work;
         if ids.len() > 1 {
             let peers = &self.peers;
-            let pace = |id: &PeerId| peers.get(id).and_then(|peer| peer.pace.smooth());
-            ids.sort_by_cached_key(|id| pace(id).unwrap_or(Duration::MAX));
+            let order = |id: &PeerId| {
+                let peer = peers.get(id)?;
+                Some((!peer.standing.is_good(), peer.time_to_use()))
+            };
+            ids.sort_by_cached_key(order);
         }
         let several = self.peers.len() > 1;
         for id in ids {
@@ -542,38 +557,5 @@ impl Replicator {
                 hotswap::take_over(shared, peer);
             }
         }
-    }
-
-    /// Updates end once no peer can give a longer log.
-    fn end_upgrades(&mut self) {
-        let shared = &mut self.shared;
-        let waits = !shared.demands.wants_upgrade()
-            || shared.upgrading.is_some()
-            || shared.forks.is_busy()
-            || (!self.expected.is_empty() && self.peers.len() < ENOUGH_PEERS)
-            || (self.finding && !self.had_peers);
-        if !waits && !self.is_word_awaited() {
-            let shared = &mut self.shared;
-            let mut ended = Vec::new();
-            shared.demands.unchanged(&mut ended);
-            shared.resolve(ended);
-        }
-    }
-
-    /// Whether a peer may yet give a longer log. Who does not say so is not waited for without end.
-    fn is_word_awaited(&mut self) -> bool {
-        let shared = &mut self.shared;
-        let mut awaited = false;
-        for peer in self.peers.values() {
-            if peer.may_upgrade_us(shared) {
-                awaited = true;
-                let timer = Timer::Word(peer.id);
-                if peer.owes_word(shared) && shared.timers.is_unset(timer) {
-                    let late = shared.now.after(shared.config.upgrade_patience);
-                    shared.timers.set(timer, late);
-                }
-            }
-        }
-        awaited
     }
 }

@@ -25,6 +25,9 @@ pub struct PeerState {
     pub window: usize,
     /// How long an answer of its takes, smoothed; `None` before the first.
     pub latency: Option<Duration>,
+    /// It is asked after others, for less, and others are asked for what it does not give: too many of
+    /// its last answers were of no use, or it answers nothing.
+    pub doubted: bool,
     /// It is asked for nothing more: it refused too much, or what it sent could not be stored.
     pub shunned: bool,
     /// Its outbox has room.
@@ -44,8 +47,9 @@ impl Replicator {
             remote: peer.remote,
             contiguous: Length::new(peer.blocks.contiguous_len()),
             in_flight: peer.requests.open() + peer.applying,
-            window: peer.pace.limit(&self.shared.config.window),
+            window: peer.window(&self.shared),
             latency: peer.pace.smooth(),
+            doubted: !peer.standing.is_good(),
             shunned: peer.shunned,
             room: peer.room,
             policy: peer.policy,

@@ -76,10 +76,12 @@ impl Replicator {
 
     fn gain(&mut self, gained: &RangeSet, ended: &mut Vec<crate::demand::Ended>) {
         let shared = &mut self.shared;
+        let mut overtaken = Vec::new();
         for range in gained.iter() {
             shared.taken.set_range(range.clone());
             // whoever has not given them yet need not any more
             for (_, flight) in shared.flights.take(range.clone()) {
+                overtaken.extend(flight.overtaken());
                 let open = flight
                     .asked()
                     .filter_map(|asked| Some((asked.peer, asked.request?)));
@@ -87,6 +89,11 @@ impl Replicator {
             }
             let Shared { demands, view, .. } = &mut *shared;
             demands.gained(range.clone(), view, ended);
+        }
+        for peer in overtaken {
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.was_useless(shared);
+            }
         }
         for peer in self.peers.values_mut() {
             for range in gained.iter() {

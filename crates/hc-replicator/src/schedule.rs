@@ -4,6 +4,7 @@
 //! along with the first request that can carry it. A peer for which nothing was found is not looked at
 //! again until there is something new: more to do for us, or news of the peer.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use hc_merkle::proof::{BlockRequest, Request as Wanted, UpgradeRequest};
@@ -14,7 +15,7 @@ use crate::config::PullPolicy;
 use crate::demand::Order;
 use crate::id::DemandId;
 use crate::inflight::{Aim, Sent};
-use crate::limits::{RANGES_PER_PASS, RUN, WANTS_PER_PASS};
+use crate::limits::{HOTSWAPS_PER_PASS, RANGES_PER_PASS, RUN, WANTS_PER_PASS};
 use crate::local::ManifestState;
 use crate::path;
 use crate::peer::Peer;
@@ -32,13 +33,14 @@ pub(crate) const NORMAL: u64 = 0;
 const PASSED_AT_ONCE: u64 = 64;
 
 /// How long a peer may take to give a longer log once another could: this many times what the other takes
-/// for an answer. Then the other is asked too, and the first may still be the first to answer.
-const UPGRADE_SWAP: u32 = 4;
-/// The same where the other has not answered anything yet.
-const FIRST_SWAP: Duration = Duration::from_millis(100);
+/// for an answer. Then the other is asked too, and the first may still be the first to answer. As long is
+/// a peer waited for that says that it has more than another.
+pub(crate) const UPGRADE_SWAP: u32 = 4;
+/// The same where it is not known how long an answer takes.
+pub(crate) const FIRST_SWAP: Duration = Duration::from_millis(100);
 /// Bounds of it.
-const LEAST_SWAP: Duration = Duration::from_millis(20);
-const MOST_SWAP: Duration = Duration::from_millis(500);
+pub(crate) const LEAST_SWAP: Duration = Duration::from_millis(20);
+pub(crate) const MOST_SWAP: Duration = Duration::from_millis(500);
 
 /// Asks a peer for all that it can be asked for, and says whether it could take more.
 pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
@@ -48,7 +50,7 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
         && peer.policy.downloads
         && pull != PullPolicy::Nothing
         && !peer.shunned;
-    let mut free = peer.free_window(&shared.config.window);
+    let mut free = peer.free_window(shared);
     if !asked || free == 0 {
         return false;
     }
@@ -56,6 +58,7 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
         fork::ask(shared, peer);
         hasten_upgrade(shared, peer);
     }
+    free -= take_up_stuck(shared, peer, free);
     if !is_anything_wanted(shared, peer) || peer.exhausted == Some((shared.work, peer.news)) {
         return true;
     }
@@ -78,6 +81,23 @@ pub(crate) fn fill(shared: &mut Shared, peer: &mut Peer) -> bool {
         peer.exhausted = Some((shared.work, peer.news));
     }
     free > 0
+}
+
+/// Asks for blocks that only peers have been asked for which stalled since. Says for how many.
+fn take_up_stuck(shared: &mut Shared, peer: &mut Peer, free: usize) -> usize {
+    if !peer.standing.is_good() {
+        return 0;
+    }
+    let bound = peer.bound(shared);
+    let stuck = shared.flights.stuck(peer.id).take(HOTSWAPS_PER_PASS);
+    let here = stuck.filter(|index| *index < bound && peer.blocks.get(*index));
+    let blocks: Vec<u64> = here.take(free).collect();
+    for index in &blocks {
+        let waits = shared.demands.waits_within(*index..index.saturating_add(1));
+        let priority = if waits { URGENT } else { NORMAL };
+        request_copy(shared, peer, *index, priority);
+    }
+    blocks.len()
 }
 
 fn is_anything_wanted(shared: &Shared, peer: &Peer) -> bool {
@@ -119,15 +139,13 @@ fn should_upgrade(shared: &Shared, peer: &Peer) -> bool {
     shared.wants_longer() && shared.upgrading.is_none() && peer.can_upgrade_us(shared)
 }
 
-/// Another peer is asked for a longer log, which this one could give as well.
+/// Another peer is asked for a longer log, which this one could give as well: the sooner, the more have let
+/// us wait.
 fn hasten_upgrade(shared: &mut Shared, peer: &Peer) {
     let other = shared.upgrading.is_some_and(|id| id != peer.id);
     if other && peer.can_upgrade_us(shared) {
-        let patience = peer.pace.smooth().map_or(FIRST_SWAP, |smooth| {
-            let patience = smooth.saturating_mul(UPGRADE_SWAP);
-            patience.clamp(LEAST_SWAP, MOST_SWAP)
-        });
-        let due = shared.now.after(patience);
+        let halved = peer.patience() / 2_u32.saturating_pow(shared.swaps);
+        let due = shared.now.after(halved.max(LEAST_SWAP));
         shared.timers.set_earlier(Timer::Upgrade, due);
     }
 }
@@ -211,9 +229,11 @@ pub(crate) fn request_block(shared: &mut Shared, peer: &mut Peer, index: u64, pr
 }
 
 /// Asks one more peer for a block that our tree spans.
-pub(crate) fn request_copy(shared: &mut Shared, peer: &mut Peer, index: u64) {
-    let block = block_request(shared, peer, index, NORMAL);
-    request(shared, peer, Some(block), NORMAL, None);
+pub(crate) fn request_copy(shared: &mut Shared, peer: &mut Peer, index: u64, priority: u64) {
+    shared.stats.hotswaps += 1;
+    peer.stats.hotswaps += 1;
+    let block = block_request(shared, peer, index, priority);
+    request(shared, peer, Some(block), priority, None);
 }
 
 /// A block to ask for, and the block of another request that its answer will lean on.
@@ -319,9 +339,10 @@ pub(crate) fn post(
     want: Wanted,
     priority: u64,
 ) -> Option<RequestId> {
-    let filled = peer.free_window(&shared.config.window) == 1;
+    let filled = peer.free_window(shared) == 1;
     let id = peer.requests.add(Sent { filled, ..sent })?;
     shared.under_way += 1;
+    peer.watch(shared);
     let fork = sent.fork;
     shared.send(
         peer,

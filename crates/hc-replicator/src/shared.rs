@@ -44,6 +44,12 @@ pub(crate) struct Shared {
     pub(crate) flights: Flights,
     /// Who was asked for a longer tree and has not given it yet.
     pub(crate) upgrading: Option<PeerId>,
+    /// How many let an upgrade take too long since the last that came.
+    pub(crate) swaps: u32,
+    /// Peers by which others may be measured.
+    pub(crate) proven: usize,
+    /// Longer trees that were asked for, have come and are being checked.
+    pub(crate) checking: usize,
     /// Whom the manifest alone was asked of.
     pub(crate) manifest_from: Option<PeerId>,
     /// What is under way to follow a later fork.
@@ -92,6 +98,9 @@ impl Shared {
             demands: Demands::default(),
             flights: Flights::default(),
             upgrading: None,
+            swaps: 0,
+            proven: 0,
+            checking: 0,
             manifest_from: None,
             forks: Forks::default(),
             frozen: false,
@@ -204,6 +213,7 @@ impl Shared {
     pub(crate) fn lost_task(&mut self, peer: PeerId, ticket: Ticket, task: &Task) {
         match task {
             Task::Apply(applying) => {
+                self.checking -= usize::from(applying.is_upgrade());
                 if let Some(index) = applying.block {
                     self.release(index, peer);
                 }

@@ -23,6 +23,10 @@ pub(crate) enum Timer {
     Seek(DemandId),
     /// This peer has had long enough to say where it stands, or that it heard where we do.
     Word(PeerId),
+    /// This peer has had long enough to answer anything.
+    Stall(PeerId),
+    /// Updates have waited for long enough.
+    Update,
     /// This peer has had long enough to prove that its log was signed as well as ours.
     Doubt(PeerId),
 }

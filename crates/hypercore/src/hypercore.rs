@@ -242,7 +242,8 @@ impl Hypercore {
     }
 
     /// Asks the peers for a longer log: a future that gives `true` once it is longer, `false` once it
-    /// is clear that no peer has more. `false` at once where there are no peers, unless some are
+    /// is clear that no peer has more: once one has what is here and no more, others that claim more, or
+    /// are still being connected, are waited for a few round trips. `false` at once where there are no peers, unless some are
     /// [being found](Self::finding_peers). Fetches no blocks.
     pub fn update(&self) -> Update {
         Update::new(self)

@@ -334,8 +334,13 @@ impl Demands {
         self.ranges.is_empty() && self.waiting.is_empty() && self.seeks.is_quiet()
     }
 
+    /// Somebody waits to be told whether there is a longer log.
+    pub(crate) fn is_updating(&self) -> bool {
+        !self.upgrades.is_empty()
+    }
+
     pub(crate) fn wants_upgrade(&self) -> bool {
-        !self.upgrades.is_empty() || self.seeks.is_any_past()
+        self.is_updating() || self.seeks.is_any_past()
     }
 
     /// Whether there is a range that follows the log as it grows.

@@ -53,10 +53,12 @@ impl Peer {
         }
         if proof.upgrade.is_none() && sent.upgrade.is_some() {
             self.dawdled = true;
+            self.was_useless(shared);
             shared.upgrading = shared.upgrading.filter(|peer| *peer != self.id);
             shared.work += 1;
         }
         if let Some(index) = sent.block.filter(|_| proof.block.is_none()) {
+            self.was_useless(shared);
             self.refused_block(shared, index);
         }
         self.apply(shared, proof, &sent, late);
@@ -110,6 +112,9 @@ impl Peer {
             self.stats.not_available += 1;
             self.stats.not_available
         };
+        if count > 0 {
+            self.was_useless(shared);
+        }
         if count >= u64::from(REFUSALS) && !self.shunned {
             self.shunned = true;
             shared.notify(Notice::Shunned { peer: self.id });
@@ -129,7 +134,8 @@ impl Peer {
     pub(crate) fn on_applied(&mut self, shared: &mut Shared, task: &Applying, reply: &Reply) {
         self.applying -= 1;
         shared.under_way -= 1;
-        if task.upgrade && task.asked {
+        if task.is_upgrade() {
+            shared.checking -= 1;
             self.end_upgrade(shared);
         }
         self.has_room(shared);
@@ -165,7 +171,10 @@ impl Peer {
     fn untied(&mut self, shared: &mut Shared, task: &Applying) {
         // it had nothing else to tie to: whoever is asked next, it is another, until it has news
         let here = (shared.view.fork, shared.view.length);
-        self.dawdled |= task.upgrade && task.from == Some(here);
+        if task.upgrade && task.from == Some(here) {
+            self.dawdled = true;
+            self.was_useless(shared);
+        }
         let Some(index) = task.block else { return };
         if shared.view.blocks.get(index) {
             self.coming.came(index);
@@ -182,12 +191,19 @@ impl Peer {
             Tie::Roots
         };
         if shared.untied.insert(index, next) == Some(Tie::Roots) {
+            self.was_useless(shared);
             self.blocks.unset(index);
         }
     }
 
     fn stored(&mut self, shared: &mut Shared, task: &Applying) {
-        self.dawdled &= !task.upgrade;
+        if task.upgrade {
+            self.dawdled = false;
+            shared.swaps = 0;
+        }
+        if task.asked {
+            self.was_useful(shared);
+        }
         let Some(index) = task.block else { return };
         shared.untied.remove(&index);
         self.coming.came(index);
@@ -212,6 +228,7 @@ impl Peer {
         }
         let took = shared.now.since(sent.at);
         self.pace.answered(took, sent.filled, &shared.config.window);
+        self.is_heard(shared);
         self.has_room(shared);
     }
 

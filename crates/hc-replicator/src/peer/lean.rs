@@ -86,17 +86,22 @@ impl Peer {
             return;
         }
         let block = task.block;
-        shared.run(self, Task::Apply(task), Effect::Apply { data });
+        self.judge(shared, task, data);
         if let Some(index) = block {
             self.check_behind(shared, index);
         }
+    }
+
+    fn judge(&self, shared: &mut Shared, task: Applying, data: Proof) {
+        shared.checking += usize::from(task.is_upgrade());
+        shared.run(self, Task::Apply(task), Effect::Apply { data });
     }
 
     /// What waits for a block need not any more: it is being checked, or will not come.
     pub(crate) fn check_behind(&mut self, shared: &mut Shared, index: u64) {
         let mut next = self.coming.take_behind(index);
         while let Some((index, (task, data))) = next.pop() {
-            shared.run(self, Task::Apply(task), Effect::Apply { data });
+            self.judge(shared, task, data);
             next.extend(self.coming.take_behind(index));
         }
     }

@@ -8,6 +8,7 @@ mod lean;
 mod pace;
 pub(crate) mod push;
 pub(crate) mod serve;
+mod standing;
 pub(crate) mod sync;
 pub(crate) mod want;
 
@@ -19,7 +20,7 @@ use hc_bitfield::{Bitfield, LocalWants};
 use hc_merkle::{Fork, Length};
 use hc_protocol::message::{RequestId, Sync};
 
-use crate::config::{Config, Window};
+use crate::config::Config;
 use crate::conflict::Honesty;
 use crate::id::{DemandId, PeerId};
 use crate::inflight::Requests;
@@ -34,6 +35,7 @@ use lean::Coming;
 use pace::Pace;
 use push::Pushing;
 use serve::Serving;
+use standing::{Standing, Watch};
 use want::{Asking, Cause};
 
 #[derive(Debug)]
@@ -72,6 +74,8 @@ pub(crate) struct Peer {
     pub(crate) applying: usize,
     pub(crate) coming: Coming,
     pub(crate) pace: Pace,
+    pub(crate) standing: Standing,
+    pub(crate) watch: Watch,
     /// Where in a scattered range it is asked next: from, to.
     pub(crate) runs: BTreeMap<DemandId, (u64, u64)>,
     /// Its outbox has room.
@@ -80,6 +84,10 @@ pub(crate) struct Peer {
     pub(crate) shunned: bool,
     /// It let an upgrade take too long.
     pub(crate) dawdled: bool,
+    /// An update has waited for it in vain, and it has said nothing since.
+    pub(crate) late: bool,
+    /// How long its channel took to open, where that is known.
+    pub(crate) opened_in: Option<Duration>,
     /// It was asked about its later fork, and says nothing.
     pub(crate) fork_late: bool,
     /// Going by what it said it has, it can tell no more of its later fork.
@@ -142,6 +150,13 @@ pub(crate) struct Applying {
     pub(crate) elapsed: Option<Duration>,
 }
 
+impl Applying {
+    /// It brings a longer log that was asked for.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        self.upgrade && self.asked
+    }
+}
+
 impl Peer {
     pub(crate) fn new(id: PeerId, info: PeerInfo, config: &Config) -> Self {
         Self {
@@ -167,10 +182,14 @@ impl Peer {
             applying: 0,
             coming: Coming::default(),
             pace: Pace::new(&config.window),
+            standing: Standing::default(),
+            watch: Watch::default(),
             runs: BTreeMap::new(),
             room: true,
             shunned: false,
             dawdled: false,
+            late: false,
+            opened_in: None,
             fork_late: false,
             fork_dry: false,
             fork_refused: None,
@@ -194,12 +213,11 @@ impl Peer {
     }
 
     /// How many more requests it may be sent.
-    pub(crate) fn free_window(&self, window: &Window) -> usize {
+    pub(crate) fn free_window(&self, shared: &Shared) -> usize {
         if !self.requests.has_room() {
             return 0;
         }
-        self.pace
-            .limit(window)
+        self.window(shared)
             .saturating_sub(self.requests.open() + self.applying)
     }
 

@@ -15,6 +15,7 @@ impl Peer {
     /// It said where it stands.
     pub(crate) fn on_sync(&mut self, shared: &mut Shared, sync: Sync) {
         let before = self.remote.replace(sync);
+        self.late = false;
         if !sync.downloading && !self.downloads(shared) {
             shared.hang_up(self.id, Hangup::Idle);
             return;
@@ -176,7 +177,7 @@ impl Peer {
     /// Whether it may yet be able to give us a longer log: what an update waits for.
     pub(crate) fn may_upgrade_us(&self, shared: &Shared) -> bool {
         let asked = self.policy.downloads && shared.config.pull == PullPolicy::All;
-        if !asked || self.shunned || self.dawdled {
+        if !asked || self.shunned || self.dawdled || self.late {
             return false;
         }
         let Some(remote) = &self.remote else {

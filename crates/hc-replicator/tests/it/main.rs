@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // in tests, a panic is the report
 
 mod announce;
+mod byzantine;
 mod conflicts;
 mod download;
 mod economy;
@@ -19,4 +20,5 @@ mod reach;
 mod script;
 mod seeks;
 mod serve;
+mod updates;
 mod world;

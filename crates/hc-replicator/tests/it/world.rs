@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hc_merkle::proof::Proof;
 use hc_protocol::Time;
-use hc_protocol::message::Message;
+use hc_protocol::message::{Data, Message, NoData, NoDataReason, RequestId};
 use hc_replicator::{
     Config, Demand, DemandId, Effect, Hangup, Input, Notice, Outcome, Output, PeerId, PeerInfo,
     Published, Replicator, Reply, Ticket,
@@ -20,8 +20,21 @@ pub(crate) struct World {
     events: BTreeMap<(Time, u64), Event>,
     seq: u64,
     next_demand: u64,
+    /// Nodes that do not answer as their machines would.
+    pub(crate) vices: BTreeMap<usize, Vice>,
     /// How long a batch of proofs takes to be stored.
     pub(crate) apply_delay: Duration,
+}
+
+/// What a node does with every request, whatever it says that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vice {
+    /// Says nothing.
+    Silent,
+    /// Refuses it.
+    Refuses,
+    /// Answers, and gives nothing.
+    Empty,
 }
 
 pub(crate) struct Node {
@@ -105,6 +118,7 @@ impl World {
             events: BTreeMap::new(),
             seq: 0,
             next_demand: 0,
+            vices: BTreeMap::new(),
             apply_delay: Duration::from_micros(200),
         };
         for node in 0..world.nodes.len() {
@@ -372,6 +386,13 @@ impl World {
         match event {
             Event::Deliver { link, end, message } if self.links[link].up => {
                 let (node, peer) = (self.links[link].ends[end], PeerId(link as u64));
+                if let (Some(vice), Message::Request(request)) = (self.vices.get(&node), &message) {
+                    let answer = vice.answer(request.id);
+                    answer
+                        .into_iter()
+                        .for_each(|answer| self.send(node, peer, answer));
+                    return;
+                }
                 self.input(node, Input::Received { peer, message });
             }
             Event::Deliver { .. } => {}
@@ -400,6 +421,20 @@ impl World {
             .iter()
             .filter(|(_, message)| kind(message))
             .count()
+    }
+}
+
+impl Vice {
+    fn answer(self, id: RequestId) -> Option<Message> {
+        let reason = NoDataReason::NotAvailable;
+        match self {
+            Self::Silent => None,
+            Self::Refuses => Some(Message::NoData(NoData { id, reason })),
+            Self::Empty => Some(Message::Data(Data {
+                id,
+                proof: Proof::default(),
+            })),
+        }
     }
 }
 

@@ -32,6 +32,9 @@ pub struct PeerState {
     pub window: usize,
     /// How long an answer of its takes, smoothed; `None` before the first.
     pub latency: Option<Duration>,
+    /// It is asked after others, for less, and others are asked for what it does not give: too many of
+    /// its last answers were of no use, or it answers nothing.
+    pub doubted: bool,
     /// It is asked for nothing more: it refused too much, or what it sent could not be stored.
     pub shunned: bool,
     /// What happened so far: messages of each kind both ways, blocks, bytes, refusals.
@@ -52,6 +55,7 @@ impl PeerState {
             in_flight: state.in_flight,
             window: state.window,
             latency: state.latency,
+            doubted: state.doubted,
             shunned: state.shunned,
             stats: state.stats,
         }
