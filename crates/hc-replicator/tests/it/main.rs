@@ -3,6 +3,7 @@
 
 mod announce;
 mod byzantine;
+mod claims;
 mod conflicts;
 mod download;
 mod economy;
