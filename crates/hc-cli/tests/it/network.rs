@@ -220,6 +220,31 @@ fn several_servers_are_used_side_by_side() {
 }
 
 #[test]
+fn a_server_that_says_nothing_keeps_nobody_from_what_another_has() {
+    let place = Place::new();
+    let (dir, key, bytes) = place.log_of("log", 1 << 20);
+    let (_server, address) = serve(&[&dir]);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = silent.local_addr().unwrap().to_string();
+    let copy = place.at("copy");
+    let words = [
+        "fetch",
+        &key,
+        &copy,
+        "--connect",
+        &nobody,
+        "--connect",
+        &address,
+    ];
+    let begun = Instant::now();
+    hypercore(&words).ok();
+    // far less than the ten seconds that a handshake may take
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert_eq!(hypercore(&["cat", &copy]).ok().stdout, bytes);
+    drop(silent);
+}
+
+#[test]
 fn nobody_there_is_exit_6_and_named() {
     let place = Place::new();
     let (_, key) = place.log("log");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_std::task;
 use futures_lite::future;
-use hypercore::{DownloadError, Event, Events, Hypercore, Storage};
+use hypercore::{Download, DownloadError, Downloading, Event, Events, Hypercore, Storage};
 use serde_json::json;
 
 use self::dial::{Manner, Servers};
@@ -129,6 +129,14 @@ fn stored_bytes(log: &Hypercore) -> Result<u64, Failure> {
     Ok(log.usage()?.live)
 }
 
+fn in_turn(download: Download, in_order: bool) -> Download {
+    if in_order {
+        download.linear()
+    } else {
+        download
+    }
+}
+
 struct Session<'a> {
     args: &'a Fetch,
     output: Output,
@@ -148,11 +156,14 @@ impl Session<'_> {
     /// Fetches what was asked for; with `--live` it never ends.
     async fn work(&self, target: Option<Target>) -> Result<End, Failure> {
         let searching = self.log.finding_peers();
-        if self.args.connect.len() > 1 {
-            self.servers.tried(GATHERING).await;
-        }
         let is_here = |wanted: &Wanted| wanted.first_missing(&self.log).is_none();
+        let mut ahead = None;
         if !(self.asked.is_fixed() && is_here(&self.wanted())) {
+            // What is known to be there does not wait for who may have more.
+            ahead = Some(self.download_ahead(target.is_some()).start());
+            if self.args.connect.len() > 1 {
+                self.servers.tried(GATHERING).await;
+            }
             self.log.update().await?;
         }
         let from = self.log.length().get().max(self.asked.start());
@@ -160,7 +171,7 @@ impl Session<'_> {
             let on = self.args.live.then_some(from);
             Sink::start(target, &self.log, self.wanted(), on)
         });
-        self.download(sink.is_some()).await?;
+        self.download(sink.is_some(), ahead).await?;
         self.report()?;
         self.caught_up.set(true);
         match (&sink, self.args.live) {
@@ -173,18 +184,15 @@ impl Session<'_> {
         Ok(End::Complete)
     }
 
-    async fn download(&self, in_order: bool) -> Result<(), Failure> {
+    /// Fetches all that was asked for in the log as it is by now. `ahead`, of which that may be a part, ends.
+    async fn download(
+        &self,
+        in_order: bool,
+        mut ahead: Option<Downloading>,
+    ) -> Result<(), Failure> {
         loop {
-            let wanted = self.wanted();
-            let download = match wanted.as_range() {
-                Some(range) => self.log.download(range),
-                None => self.log.download_blocks(wanted.blocks()),
-            };
-            let download = if in_order {
-                download.linear()
-            } else {
-                download
-            };
+            let download = self.download_of(&self.wanted(), in_order).start();
+            drop(ahead.take());
             match download.await {
                 Ok(()) => return Ok(()),
                 // There is another history now: on with that.
@@ -192,6 +200,23 @@ impl Session<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// All that was asked for, however long the log turns out to be.
+    fn download_ahead(&self, in_order: bool) -> Download {
+        if self.asked.is_fixed() {
+            return self.download_of(&self.wanted(), in_order);
+        }
+        let download = self.log.download(self.asked.start()..);
+        in_turn(download, in_order)
+    }
+
+    fn download_of(&self, wanted: &Wanted, in_order: bool) -> Download {
+        let download = match wanted.as_range() {
+            Some(range) => self.log.download(range),
+            None => self.log.download_blocks(wanted.blocks()),
+        };
+        in_turn(download, in_order)
     }
 
     /// Tells of every block that is stored from now on; ends with the log.
