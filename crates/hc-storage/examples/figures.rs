@@ -1,6 +1,6 @@
 //! Figures of the store as tables in Markdown, each beside a raw file write of the same bytes in the same
 //! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `appends` or
-//! `churn` for one part alone.
+//! `churn` for one part alone, of `appends` only the rows with all words that follow.
 //!
 //! Appends at each durability level, the slowest appends while checkpoints and collection go on, opening
 //! after a clean and an unclean exit, to read beside a writer, space after churn, many logs.
@@ -29,10 +29,13 @@ const NAME: DiscoveryKey = DiscoveryKey([1; 32]);
 /// Bytes appended in each row, by the store and as they are.
 const VOLUME: usize = 64 << 20;
 
-/// How long a row may take where every append waits for the device.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a row takes where every append waits for the device.
+const PATIENCE: Duration = Duration::from_secs(6);
 
-/// How often each row is measured; the best counts, since others may be at the disk.
+/// Appends of one way until it is the next one's turn, there.
+const TURN: usize = 50;
+
+/// How often each row is measured elsewhere.
 const PASSES: usize = 3;
 
 /// Blocks, their length, and the ratios to a write of the same as one frame that the prototype of this layout
@@ -53,14 +56,14 @@ fn main() -> Fallible<()> {
             return open(path.as_ref(), StoreOptions::default().read_only(), block);
         }
         ["open-all", path] => return open_all(path.as_ref()),
-        ["appends"] => return appends(tempfile::tempdir()?.path()),
+        ["appends", ref words @ ..] => return appends(tempfile::tempdir()?.path(), words),
         ["churn"] => return churn(&tempfile::tempdir()?.path().join("churn")),
         _ => {}
     }
     let longest = arguments.first();
     let longest = longest.map_or(Ok(1_000_000), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
-    appends(directory.path())?;
+    appends(directory.path(), &[])?;
     stalls(&directory.path().join("stalls"))?;
     let mut lengths = vec![100_000, 1_000_000, longest];
     lengths.sort_unstable();
@@ -112,8 +115,11 @@ fn clear(core: &dyn CoreStore, start: u64, end: u64) -> Fallible<()> {
     Ok(core.commit(batch, Durability::Os)?.wait()?)
 }
 
-fn appends(path: &Path) -> Fallible<()> {
-    println!("Blocks a second, hashing not counted; best of {PASSES}.\n");
+/// Prints the rows that have all of `words`.
+fn appends(path: &Path, words: &[&str]) -> Fallible<()> {
+    println!(
+        "Blocks a second, hashing not counted; best of {PASSES}, at Disk the median of turns of {TURN} appends.\n"
+    );
     println!(
         "| append of | durability | raw write | one frame | store | of raw | of a frame | prototype's |"
     );
@@ -125,16 +131,18 @@ fn appends(path: &Path) -> Fallible<()> {
             (Durability::Os, Some(os)),
             (Durability::Disk, Some(disk)),
         ] {
-            let (mut raw, mut framed, mut ours) = (0f64, 0f64, 0f64);
-            for _ in 0..PASSES {
-                raw = raw.max(append_raw(&path.join("raw"), &blocks, level)?);
-                framed = framed.max(append_framed(&path.join("framed"), &blocks, level)?);
-                ours = ours.max(append_here(&path.join("appends"), &blocks, level)?);
+            let row = format!("| {count} × {} KiB | {level:?} |", len >> 10);
+            if !words.iter().all(|word| row.contains(word)) {
+                continue;
             }
+            let [raw, framed, ours] = if level == Durability::Disk {
+                in_turns(path, &blocks)?
+            } else {
+                one_by_one(path, &blocks, level)?
+            };
             let prototype = prototype.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
             println!(
-                "| {count} × {} KiB | {level:?} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {prototype} |",
-                len >> 10,
+                "{row} {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {prototype} |",
                 raw * count as f64,
                 framed * count as f64,
                 ours * count as f64,
@@ -147,79 +155,137 @@ fn appends(path: &Path) -> Fallible<()> {
     Ok(())
 }
 
-fn append_raw(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<f64> {
+/// Appends a second of each way, one after the other, since what the store does beside its appends is to
+/// be its own loss alone; the best, since others may be at the processor.
+fn one_by_one(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<[f64; 3]> {
+    let bytes: usize = blocks.iter().map(Bytes::len).sum();
+    let mut best = [0f64; 3];
+    for _ in 0..PASSES {
+        for (best, begin) in best.iter_mut().zip(WAYS) {
+            let mut way = begin(&path.join("way"), blocks, level)?;
+            *best = best.max(rate(VOLUME / bytes, &mut way.append)?);
+            (way.end)()?;
+        }
+    }
+    Ok(best)
+}
+
+/// Appends a second of each way, a few of each in turn, since how fast the device is changes from one second
+/// to the next; the median of each.
+fn in_turns(path: &Path, blocks: &[Bytes]) -> Fallible<[f64; 3]> {
+    let mut ways = Vec::new();
+    for (at, begin) in WAYS.into_iter().enumerate() {
+        let way = begin(&path.join(at.to_string()), blocks, Durability::Disk)?;
+        ways.push((way, Vec::new()));
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        for (way, rates) in &mut ways {
+            rates.push(rate(TURN, &mut way.append)?);
+        }
+    }
+    let mut medians = [0f64; 3];
+    for (median, (way, mut rates)) in medians.iter_mut().zip(ways) {
+        (way.end)()?;
+        rates.sort_by(f64::total_cmp);
+        *median = rates.get(rates.len() / 2).copied().unwrap_or_default();
+    }
+    Ok(medians)
+}
+
+/// One way to append the same blocks again and again.
+struct Way {
+    /// Says how much of its time was not the append's.
+    append: Box<dyn FnMut() -> Fallible<Duration>>,
+    end: Box<dyn FnOnce() -> Fallible<()>>,
+}
+
+type Begin = fn(&Path, &[Bytes], Durability) -> Fallible<Way>;
+
+const WAYS: [Begin; 3] = [raw, framed, ours];
+
+/// The blocks alone.
+fn raw(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<Way> {
     let bytes = blocks.concat();
-    write_all(path, bytes.len(), level, |file, at| {
-        file.write_all_at(&bytes, at)
+    to_file(path, level, move |file, at| {
+        file.write_all_at(&bytes, at)?;
+        Ok(bytes.len())
     })
 }
 
 /// What the prototype was measured beside: blocks, as many nodes as they have, a head and a checksum over
 /// all of it, put together in one buffer and written in one call.
-fn append_framed(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<f64> {
+fn framed(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<Way> {
     let (node, head) = ([7; 40], [7; 120]);
     let len = 4 + head.len() + blocks.len() * 2 * node.len() + blocks.concat().len();
-    let mut frame = Vec::with_capacity(len);
-    write_all(path, len, level, |file, at| {
+    let (mut frame, blocks) = (Vec::with_capacity(len), blocks.to_vec());
+    to_file(path, level, move |file, at| {
         frame.clear();
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(&head);
         for _ in 0..blocks.len() * 2 {
             frame.extend_from_slice(&node);
         }
-        for block in blocks {
+        for block in &blocks {
             frame.extend_from_slice(block);
         }
         let checksum = crc32c::crc32c(frame.get(4..).unwrap_or_default());
         frame.splice(..4, checksum.to_le_bytes());
-        file.write_all_at(&frame, at)
+        file.write_all_at(&frame, at)?;
+        Ok(frame.len())
     })
 }
 
-/// Writes `len` bytes after `len` bytes to a new file.
-fn write_all(
+/// Writes at the end of a new file; `write` says how many bytes it wrote.
+fn to_file(
     path: &Path,
-    len: usize,
     level: Durability,
-    mut write: impl FnMut(&File, u64) -> io::Result<()>,
-) -> Fallible<f64> {
-    let file = File::create(path)?;
-    let done = rate(VOLUME / len, |round| {
-        write(&file, (round * len) as u64)?;
+    mut write: impl FnMut(&File, u64) -> io::Result<usize> + 'static,
+) -> Fallible<Way> {
+    let (file, mut end) = (File::create(path)?, 0);
+    let append = move || {
+        end += write(&file, end)? as u64;
         if level == Durability::Disk {
             file.sync_data()?;
         }
         Ok(Duration::ZERO)
-    });
-    fs::remove_file(path)?;
-    done
+    };
+    let path = path.to_owned();
+    Ok(Way {
+        append: Box::new(append),
+        end: Box::new(move || Ok(fs::remove_file(path)?)),
+    })
 }
 
-fn append_here(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<f64> {
+fn ours(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<Way> {
     let (store, core) = create(path)?;
-    let bytes: usize = blocks.iter().map(Bytes::len).sum();
-    let done = rate(VOLUME / bytes, |_| {
+    let blocks = blocks.to_vec();
+    let append = move || {
         let begun = Instant::now();
-        let batch = next(&*core, blocks)?;
+        let batch = next(&*core, &blocks)?;
         let hashing = begun.elapsed();
         core.commit(batch, level)?.wait()?;
         Ok(hashing)
-    });
-    store.close()?;
-    fs::remove_dir_all(path)?;
-    done
+    };
+    let path = path.to_owned();
+    let end = move || {
+        store.close()?;
+        Ok(fs::remove_dir_all(path)?)
+    };
+    Ok(Way {
+        append: Box::new(append),
+        end: Box::new(end),
+    })
 }
 
 /// Rounds a second, without the time that each says was not its own.
-fn rate(rounds: usize, mut round: impl FnMut(usize) -> Fallible<Duration>) -> Fallible<f64> {
+fn rate(rounds: usize, round: &mut dyn FnMut() -> Fallible<Duration>) -> Fallible<f64> {
     let begun = Instant::now();
     let mut other = Duration::ZERO;
-    let mut done = 0;
-    while done < rounds && begun.elapsed() < PATIENCE {
-        other += round(done)?;
-        done += 1;
+    for _ in 0..rounds {
+        other += round()?;
     }
-    Ok(done as f64 / (begun.elapsed() - other).as_secs_f64())
+    Ok(rounds as f64 / (begun.elapsed() - other).as_secs_f64())
 }
 
 /// How long appends take while checkpoints run and segments are finished and collected.

@@ -27,7 +27,7 @@ use crate::record::entry::{BlockSlot, CoreId, Entry, HeadRecord, NodesAt};
 #[derive(Debug)]
 pub(crate) struct Commit {
     pub(crate) core: Arc<Core>,
-    pub(crate) entry: Entry,
+    pub(crate) entry: Box<Entry>,
     pub(crate) blocks: Vec<(BlockIndex, Bytes)>,
     pub(crate) head: Option<Head>,
     pub(crate) effects: Effects,
@@ -65,7 +65,7 @@ impl Commit {
     pub(crate) fn bare(core: Arc<Core>, entry: Entry, effects: Effects) -> Self {
         Self {
             core,
-            entry,
+            entry: Box::new(entry),
             blocks: Vec::new(),
             head: None,
             effects,
@@ -102,26 +102,31 @@ impl CoreHandle {
         if batch.inherit.is_some() && state.lineage.is_none() {
             return Err(BatchError::NotABranch.into());
         }
-        let mut entry = Entry::new(self.core.id);
-        entry.truncate = batch.truncate.map(Length::get);
-        entry.inherit = batch.inherit.map(Length::get);
-        entry.blocks.reserve_exact(batch.blocks.len());
+        let inherit = batch.inherit.map(Length::get);
+        let mut clears = batch.clears;
+        clears.extend(inherit.map(|length| 0..length));
+        clears.retain(|range| range.start < range.end);
+        let mut blocks = Vec::with_capacity(batch.blocks.len());
         for block in &batch.blocks {
-            entry.blocks.push(slot(block)?);
+            blocks.push(slot(block)?);
         }
-        entry.nodes = batch.nodes;
-        entry.head = batch.head.as_ref().map(HeadRecord::of);
-        entry.clears = batch.clears;
-        entry.clears.extend(entry.inherit.map(|length| 0..length));
-        entry.clears.retain(|range| range.start < range.end);
-        entry.manifest = batch.manifest;
-        entry.encryption = batch.encryption;
-        entry.hints = batch.hints;
-        entry.user_data = batch.user_data;
-        entry.group = self.group_of(state, batch.group)?;
+        let entry = Entry {
+            truncate: batch.truncate.map(Length::get),
+            inherit,
+            nodes: batch.nodes,
+            blocks,
+            head: batch.head.as_ref().map(HeadRecord::of),
+            clears,
+            manifest: batch.manifest,
+            encryption: batch.encryption,
+            hints: batch.hints,
+            user_data: batch.user_data,
+            group: self.group_of(state, batch.group)?,
+            ..Entry::new(self.core.id)
+        };
         Ok(Commit {
             core: Arc::clone(&self.core),
-            entry,
+            entry: Box::new(entry),
             blocks: batch.blocks,
             head: batch.head,
             effects: Effects::default(),
@@ -153,11 +158,13 @@ impl CoreHandle {
         let mut missing = Vec::new();
         for (at, root) in head.roots().iter().enumerate() {
             let kept = root.index.end().get() <= cut;
+            if kept && old.get(at) == Some(root) {
+                continue;
+            }
             let place = entry
                 .nodes
                 .binary_search_by_key(&root.index, |node| node.index);
-            let new = place.is_ok_and(|place| entry.nodes.get(place) == Some(root));
-            if new || (kept && old.get(at) == Some(root)) {
+            if place.is_ok_and(|place| entry.nodes.get(place) == Some(root)) {
                 continue;
             }
             let found = lookups
@@ -187,18 +194,28 @@ fn slot((index, bytes): &(BlockIndex, Bytes)) -> Result<BlockSlot, BatchError> {
 }
 
 impl Engine {
+    /// Checks a batch and writes it.
+    pub(crate) fn commit_batch(
+        &self,
+        handle: &CoreHandle,
+        batch: Batch,
+        level: Durability,
+    ) -> Result<Ticket, StorageError> {
+        self.make_way(batch.byte_len())?;
+        let placed = Core::writing(&[&handle.core], || {
+            self.commit(vec![handle.prepare(batch)?], level)
+        })?;
+        self.relieve()?;
+        Ok(self.ticket(&placed, level))
+    }
+
     /// Checks batches and writes them as one.
     pub(crate) fn commit_batches(
         &self,
         batches: Vec<(&CoreHandle, Batch)>,
         level: Durability,
     ) -> Result<Ticket, StorageError> {
-        self.check_writable()?;
-        if self.is_pressed(4) {
-            self.checkpoint()?;
-        }
-        let len: usize = batches.iter().map(|(_, batch)| batch.byte_len()).sum();
-        self.hold_back(len as u64);
+        self.make_way(batches.iter().map(|(_, batch)| batch.byte_len()).sum())?;
         let cores: Vec<_> = batches.iter().map(|(handle, _)| &handle.core).collect();
         let placed = Core::writing(&cores, || {
             check_together(&batches)?;
@@ -212,6 +229,16 @@ impl Engine {
         Ok(self.ticket(&placed, level))
     }
 
+    /// Waits until there is room for so many bytes.
+    fn make_way(&self, len: usize) -> Result<(), StorageError> {
+        self.check_writable()?;
+        if self.is_pressed(4) {
+            self.checkpoint()?;
+        }
+        self.hold_back(len as u64);
+        Ok(())
+    }
+
     /// Writes entries as one frame and makes them visible.
     pub(crate) fn commit(
         &self,
@@ -220,7 +247,7 @@ impl Engine {
     ) -> Result<Placed, StorageError> {
         let _open = read(&self.gate);
         let mut body = Draft::body_buffer(commits.iter().map(Commit::front_len).sum());
-        let nodes = Entry::encode_all(commits.iter().map(|commit| &commit.entry), &mut body);
+        let nodes = Entry::encode_all(commits.iter().map(|commit| &*commit.entry), &mut body);
         let blocks = commits.iter_mut().map(|commit| &mut commit.blocks);
         let blocks = blocks.flat_map(std::mem::take).map(|(_, bytes)| bytes);
         let draft = Draft::new(body, blocks).ok_or(BatchError::TooManyOperations)?;
@@ -295,7 +322,7 @@ impl Engine {
     pub(crate) fn apply(&self, commit: Commit, placed: &Placed, nodes: NodesAt) {
         let Commit {
             core,
-            entry,
+            mut entry,
             head,
             effects,
             ..
@@ -332,7 +359,7 @@ impl Engine {
             state.keep(&effects.along);
             let left = state.lineage.clone();
             let parent = effects.parent.as_ref();
-            let repeated = state.apply(entry, parent, placed, nodes);
+            let repeated = state.apply(&mut entry, parent, placed, nodes);
             if let Some(head) = head {
                 state.resolve(head);
             }
@@ -359,7 +386,8 @@ impl Engine {
         self.note_space(&mut registry, &effects, &repeated, sharing);
         let heirs = effects.heirs.iter().map(|heir| &heir.branch);
         for core in heirs.chain([&core]) {
-            registry.dirty.insert(core.id, Arc::clone(core));
+            let dirty = registry.dirty.entry(core.id);
+            dirty.or_insert_with(|| Arc::clone(core));
         }
     }
 
@@ -424,8 +452,7 @@ impl Engine {
 impl Commit {
     /// About how many bytes the entry and its small blocks take.
     fn front_len(&self) -> usize {
-        let blocks = self.blocks.iter();
-        let copied: usize = blocks.map(|(_, bytes)| Draft::copied_len(bytes)).sum();
+        let copied = Draft::copied_len(self.blocks.iter().map(|(_, bytes)| bytes));
         64 + self.entry.nodes.len() * 40 + self.entry.blocks.len() * 8 + copied
     }
 }

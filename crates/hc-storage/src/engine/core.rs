@@ -315,7 +315,7 @@ impl CoreRead for CoreHandle {
 
 impl CoreStore for CoreHandle {
     fn commit(&self, batch: Batch, level: Durability) -> Result<Ticket, StorageError> {
-        self.engine.commit_batches(vec![(self, batch)], level)
+        self.engine.commit_batch(self, batch, level)
     }
 
     fn set_secret_key(&self, secret: Option<SecretKey>) -> Result<(), StorageError> {

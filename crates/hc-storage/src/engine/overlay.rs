@@ -25,7 +25,11 @@ pub(crate) struct Overlay {
 /// Nodes, counted in the order in which appending block by block completes them: then all that an append
 /// makes follow each other.
 #[derive(Debug, Default)]
-pub(crate) struct Nodes(Table<PlacedNode>);
+pub(crate) struct Nodes {
+    table: Table<PlacedNode>,
+    /// Room for those that wait while others are entered.
+    open: Vec<(u64, PlacedNode)>,
+}
 
 /// What one layer knows of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,42 +60,42 @@ impl Overlay {
 
     pub(crate) fn truncate(&mut self, length: u64) {
         self.drop_blocks(length..u64::MAX);
-        self.nodes.0.remove(nodes_of(length)..u64::MAX);
+        self.nodes.table.remove(nodes_of(length)..u64::MAX);
         self.floor = Some(self.floor.map_or(length, |floor| floor.min(length)));
     }
 }
 
 impl Nodes {
     fn get(&self, index: NodeIndex) -> Option<&PlacedNode> {
-        let node = self.0.get(order(index))?;
+        let node = self.table.get(order(index))?;
         // past the end of any log the count is not exact
         (node.node.index == index).then_some(node)
     }
 
     pub(crate) fn insert(&mut self, node: PlacedNode) {
-        self.0.insert(order(node.node.index), node);
+        self.table.insert(order(node.node.index), node);
     }
 
     /// Enters nodes that are in the order of their indexes, as a frame has them.
     pub(crate) fn extend(&mut self, nodes: impl Iterator<Item = PlacedNode>) {
         // those whose blocks are not passed yet, each below the one before it, with where they end
-        let mut open: Vec<(u64, PlacedNode)> = Vec::new();
+        let Self { table, open } = self;
         for node in nodes {
             let index = node.node.index;
             // the block before which the left half of what is under the node ends, or before a leaf's own
             let middle = index.get().div_ceil(2);
             while let Some((end, passed)) = open.pop_if(|(end, _)| *end <= middle) {
-                self.0.insert(order_at(end, passed.node.index), passed);
+                table.insert(order_at(end, passed.node.index), passed);
             }
             open.push((index.end().get(), node));
         }
         while let Some((end, node)) = open.pop() {
-            self.0.insert(order_at(end, node.node.index), node);
+            table.insert(order_at(end, node.node.index), node);
         }
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &PlacedNode> {
-        self.0.values()
+        self.table.values()
     }
 }
 

@@ -176,22 +176,37 @@ impl Core {
 
     /// The log whose writer also writes this one: a branch's parent, else itself.
     pub(crate) fn family(self: &Arc<Self>) -> Arc<Self> {
+        self.parent().unwrap_or_else(|| Arc::clone(self))
+    }
+
+    /// The log that a branch is one of.
+    fn parent(&self) -> Option<Arc<Self>> {
         let state = read(&self.state);
-        let parent = state.lineage.as_ref().map(|lineage| &lineage.parent);
-        Arc::clone(parent.unwrap_or(self))
+        state
+            .lineage
+            .as_ref()
+            .map(|lineage| Arc::clone(&lineage.parent))
+    }
+
+    /// Runs a change while nobody else writes to the log and its branches.
+    fn writing_alone<T>(self: &Arc<Self>, change: impl FnOnce() -> T) -> T {
+        loop {
+            let parent = self.parent();
+            let _writer = lock(&parent.as_ref().unwrap_or(self).writer);
+            // it may have gone to another log before this came to write
+            let now = self.parent();
+            if now.as_ref().map(Arc::as_ptr) == parent.as_ref().map(Arc::as_ptr) {
+                return change();
+            }
+        }
     }
 
     /// Runs a change while nobody else writes to some logs and their branches.
     pub(crate) fn writing<T>(cores: &[&Arc<Self>], change: impl FnOnce() -> T) -> T {
+        if let [core] = cores {
+            return core.writing_alone(change);
+        }
         loop {
-            if let [core] = cores {
-                let family = core.family();
-                let _writer = lock(&family.writer);
-                if Arc::ptr_eq(&core.family(), &family) {
-                    return change();
-                }
-                continue;
-            }
             // by number, so that two who want the same do not wait for each other
             let families = cores.iter().map(|core| core.family());
             let families: BTreeMap<CoreId, Arc<Self>> =
@@ -265,18 +280,18 @@ impl State {
     /// makes this one a branch of. Returns the locators of blocks that the entry itself has more than once.
     pub(crate) fn apply(
         &mut self,
-        mut entry: Entry,
+        entry: &mut Entry,
         parent: Option<&Arc<Core>>,
         placed: &Placed,
         nodes: NodesAt,
     ) -> Vec<Locator> {
         let (segment, data) = (placed.segment, placed.data);
-        self.join(&mut entry, Moment(placed.lsn.0));
+        self.join(entry, Moment(placed.lsn.0));
         self.dirty.any = true;
         if entry.delete {
             self.deleted = true;
         }
-        if let Some((origin, parent)) = entry.branch.zip(parent) {
+        if let Some((origin, parent)) = entry.branch.take().zip(parent) {
             self.lineage = Some(Box::new(Lineage {
                 parent: Arc::clone(parent),
                 name: origin.name,
@@ -310,19 +325,19 @@ impl State {
             offset = offset.saturating_add(slot.len);
         }
         self.set_bits(&entry.blocks);
-        if let Some(head) = entry.head {
+        if let Some(head) = entry.head.take() {
             self.record = head;
             self.resolved = false;
         }
-        for range in entry.clears {
+        for range in entry.clears.drain(..) {
             self.overlay().drop_blocks(range.clone());
             self.facts.bitfield.unset_range(range);
         }
         self.apply_facts(
-            entry.manifest,
+            entry.manifest.take(),
             entry.encryption,
             entry.hints,
-            entry.user_data,
+            std::mem::take(&mut entry.user_data),
         );
         repeated
     }

@@ -4,6 +4,7 @@
 //! others wait for it. Syncing works the same way, beside writing. Owns the end of the log. Knows
 //! nothing of what is in a frame.
 
+use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -339,7 +340,9 @@ impl Log {
         mut file: Arc<dyn DiskFile>,
         mut number: u32,
     ) -> Result<(), IoFault> {
+        // where each segment was written to, and the last one apart: mostly it is the only one
         let mut done: Vec<(u32, Arc<dyn DiskFile>, u64)> = Vec::new();
+        let mut current = None;
         for run in group.chunk_by(|a, b| a.at.segment == b.at.segment) {
             let Some(first) = run.first() else { continue };
             let start = u64::from(first.at.offset);
@@ -352,16 +355,13 @@ impl Log {
                 })
             };
             let written = written.and_then(|()| {
-                done.push((number, Arc::clone(&file), start));
-                let count = run.iter().map(|queued| queued.parts.len()).sum();
-                let mut parts: Vec<&[u8]> = Vec::with_capacity(count);
-                let all = run.iter().flat_map(|queued| &queued.parts);
-                parts.extend(all.map(AsRef::as_ref));
-                file.write_at(&parts, start).map_err(|source| {
+                done.extend(current.replace((number, Arc::clone(&file), start)));
+                write_run(&*file, run, start).map_err(|source| {
                     fault(&*self.disk, Action::Write, &segment::name(number))(source)
                 })
             });
             if let Err(error) = written {
+                done.extend(current);
                 self.take_back(&done);
                 return Err(error);
             }
@@ -460,6 +460,20 @@ impl Tail {
         }
         Some(Bytes::from(out))
     }
+}
+
+/// Writes frames that follow each other.
+fn write_run(file: &dyn DiskFile, run: &[Queued], start: u64) -> io::Result<()> {
+    if let [Queued { parts, .. }] = run
+        && let [part] = parts.as_slice()
+    {
+        return file.write_at(&[part.as_ref()], start);
+    }
+    let count = run.iter().map(|queued| queued.parts.len()).sum();
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(count);
+    let all = run.iter().flat_map(|queued| &queued.parts);
+    parts.extend(all.map(AsRef::as_ref));
+    file.write_at(&parts, start)
 }
 
 /// Makes a segment with nothing but its header, on the device with its name.

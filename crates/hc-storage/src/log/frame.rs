@@ -19,6 +19,9 @@ pub(crate) const MAGIC: [u8; 4] = *b"HCfr";
 /// Blocks of at least this length are written from where they are, shorter ones are copied together.
 const COPY_BELOW: usize = 1 << 10;
 
+/// So many bytes are copied all the same: a frame in one piece is written faster than one in two.
+const COPY_UP_TO: usize = 4 << 10;
+
 /// The header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -73,7 +76,11 @@ impl Header {
     }
 
     fn checksum(&self, of_body: u32, store: StoreId) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c_append(of_body, &self.covered()), &store.0)
+        let mut rest = [0; HEADER_LEN - 8 + 16];
+        let (header, id) = rest.split_at_mut(HEADER_LEN - 8);
+        header.copy_from_slice(&self.covered());
+        id.copy_from_slice(&store.0);
+        crc32c::crc32c_append(of_body, &rest)
     }
 
     /// Bytes of the whole frame.
@@ -90,6 +97,23 @@ pub(crate) struct Draft {
     body_len: u32,
     body_crc: u32,
     data_len: u32,
+    copied: Copied,
+}
+
+/// Bytes of blocks that are copied behind what comes before them.
+#[derive(Debug, Default)]
+struct Copied(usize);
+
+impl Copied {
+    /// Whether the next block is copied too.
+    fn takes(&mut self, len: usize) -> bool {
+        let sum = self.0.saturating_add(len);
+        let takes = len < COPY_BELOW || sum <= COPY_UP_TO;
+        if takes {
+            self.0 = sum;
+        }
+        takes
+    }
 }
 
 /// Some bytes of a frame.
@@ -126,6 +150,7 @@ impl Draft {
             body_len,
             body_crc,
             data_len: 0,
+            copied: Copied::default(),
         };
         for block in blocks {
             draft.data_len = draft
@@ -136,17 +161,17 @@ impl Draft {
         Some(draft)
     }
 
-    /// Bytes of a block that are copied behind what comes before it.
-    pub(crate) fn copied_len(block: &Bytes) -> usize {
-        if block.len() < COPY_BELOW {
-            block.len()
-        } else {
-            0
+    /// Bytes of these blocks that are copied.
+    pub(crate) fn copied_len<'a>(blocks: impl Iterator<Item = &'a Bytes>) -> usize {
+        let mut copied = Copied::default();
+        for block in blocks {
+            copied.takes(block.len());
         }
+        copied.0
     }
 
     fn push(&mut self, block: Bytes) {
-        if Self::copied_len(&block) < block.len() {
+        if !self.copied.takes(block.len()) {
             self.parts.push(Part::Shared(block));
         } else if let Some(Part::Copied(last)) = self.parts.last_mut() {
             last.extend_from_slice(&block);

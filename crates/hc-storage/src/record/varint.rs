@@ -16,6 +16,11 @@ pub const fn len(value: u64) -> usize {
 
 /// Appends `value` to `out`.
 pub fn put(out: &mut Vec<u8>, value: u64) {
+    // most are: of one byte nothing is to be computed
+    if let Some(byte) = u8::try_from(value).ok().filter(|byte| *byte < 0x80) {
+        out.push(byte);
+        return;
+    }
     let mut scratch = [0; MAX_VARINT_LEN64];
     let written = Binary::put_vu64(&mut scratch, value);
     debug_assert_eq!(written, len(value), "written length of {value}");
