@@ -25,7 +25,7 @@ fn bundle(source: &dyn Source, options: &ExportOptions) -> Vec<u8> {
     file
 }
 
-fn whole(writer: &Writer) -> Vec<u8> {
+pub(crate) fn whole(writer: &Writer) -> Vec<u8> {
     bundle(&writer.source(), &ExportOptions::default())
 }
 
@@ -33,23 +33,23 @@ fn part(writer: &Writer, blocks: Range<u64>) -> Vec<u8> {
     bundle(&writer.source(), &ExportOptions::default().blocks(blocks))
 }
 
-fn take(file: &[u8], store: &dyn Store) -> Result<Imported, ImportError> {
+pub(crate) fn take(file: &[u8], store: &dyn Store) -> Result<Imported, ImportError> {
     import(Bundle::open(Cursor::new(file))?, store, &mut |_| {})
 }
 
-fn log_of(store: &dyn Store, writer: &Writer) -> Arc<dyn CoreStore> {
+pub(crate) fn log_of(store: &dyn Store, writer: &Writer) -> Arc<dyn CoreStore> {
     let log = store.open_core(&writer.key.discovery_key());
     log.unwrap().unwrap()
 }
 
-fn set_name(writer: &Writer) {
+pub(crate) fn set_name(writer: &Writer) {
     let mut batch = Batch::new();
     batch.set_user_data("name", Some(Bytes::from_static(b"value")));
     writer.commit(batch);
 }
 
 /// Whether a store has exactly these blocks of a log, and all of them hold.
-fn has(store: &dyn Store, writer: &Writer, blocks: &[Range<u64>]) {
+pub(crate) fn has(store: &dyn Store, writer: &Writer, blocks: &[Range<u64>]) {
     let log = log_of(store, writer);
     let found: Vec<_> = log.bitfield().unwrap().ranges(0..u64::MAX).collect();
     assert_eq!(found, blocks);

@@ -31,7 +31,7 @@ fn keys_go_back_into_a_store_that_has_their_logs() {
     let writer = Writer::of(7);
     let store = reader(&writer);
     assert!(!has_key(&store, &writer));
-    let backup = KeyBackup::of(&writer.store).unwrap();
+    let backup = KeyBackup::of(&*writer.store).unwrap();
     let sealed = backup.seal(b"pass", &QUICK).unwrap();
     let backup = KeyBackup::open(&sealed, b"pass").unwrap();
     let restored = backup.restore(&store, false).unwrap();
@@ -47,7 +47,7 @@ fn a_store_that_is_behind_is_left_alone_unless_told_otherwise() {
     let writer = Writer::of(7);
     let store = reader(&writer);
     writer.append(2);
-    let backup = KeyBackup::of(&writer.store).unwrap();
+    let backup = KeyBackup::of(&*writer.store).unwrap();
     let outcome = |store: &MemoryStore, even_behind| {
         let restored = backup.restore(store, even_behind).unwrap();
         restored[0].outcome

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod bundle;
+mod engines;
 mod fixtures;
 mod keys;
 mod v10;

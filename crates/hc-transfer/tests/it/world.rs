@@ -6,34 +6,46 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hc_merkle::hash::{leaf_node, parent_node};
 use hc_merkle::{
-    Authority, BlockIndex, CoreKey, Draft, KeyPair, Length, Manifest, Node, PublicKey, Verifier,
+    Authority, BlockIndex, Change, CoreKey, Draft, Fork, Head, KeyPair, Length, Manifest, Node,
+    PublicKey, Truncation, Verifier,
 };
 use hc_storage::{Auth, Batch, CoreRead, CoreRecord, CoreStore, Durability, MemoryStore, Store};
 use hc_transfer::StoredLog;
 
 /// A log that can be written to.
 pub(crate) struct Writer {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) log: Arc<dyn CoreStore>,
     pub(crate) key: CoreKey,
-    pair: KeyPair,
     verifier: Verifier,
 }
 
 impl Writer {
     /// A log of so many blocks of all sizes.
     pub(crate) fn of(blocks: u64) -> Self {
-        let pair = KeyPair::from_seed(&[5; 32]);
-        let manifest = Manifest::single(pair.public_key());
-        let verifier = Verifier::from_manifest(manifest.clone()).unwrap();
+        Self::within(Arc::new(MemoryStore::new()), blocks)
+    }
+
+    /// The same in a store.
+    pub(crate) fn within(store: Arc<dyn Store>, blocks: u64) -> Self {
+        let manifest = Manifest::single(pair().public_key());
+        Self::new(store, Verifier::from_manifest(manifest).unwrap(), blocks)
+    }
+
+    /// A log that has no manifest: its key is the one that signs it.
+    pub(crate) fn compat(store: Arc<dyn Store>, blocks: u64) -> Self {
+        let verifier = Verifier::compat(pair().public_key());
+        Self::new(store, verifier, blocks)
+    }
+
+    fn new(store: Arc<dyn Store>, verifier: Verifier, blocks: u64) -> Self {
         let auth = Auth {
             key: verifier.key(),
-            manifest: Some(manifest.into()),
-            secret_key: Some(pair.secret_key()),
+            manifest: verifier.shared_manifest(),
+            secret_key: Some(pair().secret_key()),
             encryption: None,
-            compat: false,
+            compat: verifier.is_compat(),
         };
-        let store = MemoryStore::new();
         let (key, discovery_key) = (auth.key, auth.key.discovery_key());
         let record = CoreRecord {
             discovery_key,
@@ -45,7 +57,6 @@ impl Writer {
             store,
             log,
             key,
-            pair,
             verifier,
         };
         if blocks > 0 {
@@ -67,10 +78,23 @@ impl Writer {
     fn append_all(&self, blocks: impl IntoIterator<Item = Bytes>) {
         let mut draft = Draft::new(&self.log.head().unwrap());
         draft.append(blocks).unwrap();
-        let change = draft
-            .seal(|head| self.verifier.sign(&self.pair, &head.signed_tree()))
-            .unwrap();
+        self.commit(Batch::from_change(&self.seal(draft)));
+    }
+
+    /// Cuts the log, which is another fork from then on.
+    pub(crate) fn truncate(&self, to: u64) {
+        let head = self.log.head().unwrap();
+        let fork = Fork::new(head.fork().get() + 1);
+        let plan = Truncation::new(&head, Length::new(to), fork).unwrap();
+        let mut nodes = Vec::new();
+        self.log.nodes(plan.nodes(), &mut nodes).unwrap();
+        let change = self.seal(plan.apply(&nodes).unwrap());
         self.commit(Batch::from_change(&change));
+    }
+
+    fn seal(&self, draft: Draft) -> Change {
+        let sign = |head: &Head| self.verifier.sign(&pair(), &head.signed_tree());
+        draft.seal(sign).unwrap()
     }
 
     pub(crate) fn commit(&self, batch: Batch) {
@@ -87,6 +111,11 @@ impl Writer {
     pub(crate) fn source(&self) -> StoredLog {
         StoredLog::new(self.log.snapshot().unwrap())
     }
+}
+
+/// Who signs every log here.
+fn pair() -> KeyPair {
+    KeyPair::from_seed(&[5; 32])
 }
 
 /// Block `index` of every log here.
