@@ -24,6 +24,13 @@ pub(crate) async fn read(
     open(builder, dir, encryption).await
 }
 
+/// The same, and looks at all of the log rather than at a copy of its index.
+pub(crate) async fn read_whole(dir: &Path) -> Result<Hypercore, Failure> {
+    let whole = StoreOptions::default().read_only().rebuild_index(true);
+    let builder = existing(dir, |dir| Storage::directory(dir, whole));
+    open(builder, dir, None).await
+}
+
 /// Opens what is there, to write to it or to serve it.
 pub(crate) async fn write(
     dir: &Path,

@@ -1,6 +1,7 @@
 //! Figures of the store as tables in Markdown, each beside a raw file write of the same bytes in the same
-//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `appends` or
-//! `churn` for one part alone, of `appends` only the rows with all words that follow.
+//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `appends`,
+//! `churn`, or `opening` and the blocks of one log for one part alone, of `appends` only the rows with all words
+//! that follow.
 //!
 //! Appends at each durability level, the slowest appends while checkpoints and collection go on, opening
 //! after a clean and an unclean exit, to read beside a writer, space after churn, many logs.
@@ -57,6 +58,9 @@ fn main() -> Fallible<()> {
         }
         ["open-all", path] => return open_all(path.as_ref()),
         ["appends", ref words @ ..] => return appends(tempfile::tempdir()?.path(), words),
+        ["opening", blocks] => {
+            return opening(tempfile::tempdir()?.path(), &[blocks.parse()?]);
+        }
         ["churn"] => return churn(&tempfile::tempdir()?.path().join("churn")),
         _ => {}
     }

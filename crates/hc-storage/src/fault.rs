@@ -101,11 +101,8 @@ impl FaultDisk {
     /// # Errors
     /// [`OpenError`] says what is in the way.
     pub fn open(&self, options: StoreOptions) -> Result<DiskStore, OpenError> {
-        open(
-            Arc::new(self.clone()),
-            &FaultIndexHost(self.clone()),
-            options,
-        )
+        let disk: Arc<dyn Disk> = Arc::new(self.clone());
+        open(&disk, &FaultIndexHost(self.clone()), options)
     }
 
     /// Calls so far that changed the disk, or would have.

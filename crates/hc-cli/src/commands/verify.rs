@@ -14,7 +14,7 @@ use crate::store;
 const NAMED: usize = 10;
 
 pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
-    let log = store::read(dir, None).await?;
+    let log = store::read_whole(dir).await?;
     let mut progress = Progress::blocks(log.count(..));
     let found = log.verify(|blocks| progress.set(blocks));
     drop(progress);

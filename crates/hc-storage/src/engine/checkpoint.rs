@@ -53,6 +53,8 @@ struct Cut {
     gaps: Vec<Gap>,
     default: Option<CoreId>,
     next_id: u64,
+    /// Blocks and nodes, and bytes of log.
+    amount: (usize, u64),
 }
 
 /// One log as it was when the checkpoint began.
@@ -98,6 +100,10 @@ impl Engine {
             return Ok(());
         }
         if let Err(error) = self.write_cut(&cut) {
+            if self.access == Access::ReadOnly {
+                self.take_back(cut);
+                return Err(error.into());
+            }
             let error = Arc::new(self.distrust(error));
             self.log.fail(Arc::clone(&error));
             return Err(StorageError::Poisoned { cause: error });
@@ -130,8 +136,10 @@ impl Engine {
             Some(end) => (end, None),
             None => (self.log.flush()?, self.log.last()),
         };
-        self.pressure.entries.store(0, Ordering::Relaxed);
-        self.pressure.bytes.store(0, Ordering::Relaxed);
+        let amount = (
+            self.pressure.entries.swap(0, Ordering::Relaxed),
+            self.pressure.bytes.swap(0, Ordering::Relaxed),
+        );
         let mut registry = lock(&self.registry);
         let mut cores = Vec::with_capacity(registry.dirty.len());
         for core in registry.dirty.values() {
@@ -163,6 +171,7 @@ impl Engine {
             gaps: lock(&self.gaps).clone(),
             default: registry.default,
             next_id: registry.next_id,
+            amount,
         })
     }
 
@@ -255,6 +264,24 @@ impl Engine {
         varint::put(&mut value, cut.next_id);
         varint::put(&mut value, cut.default.map_or(0, |core| core.0));
         value
+    }
+
+    /// Has what the index could not be told above it again, where this handle only reads: nothing came to
+    /// it meanwhile.
+    fn take_back(&self, cut: Cut) {
+        let mut registry = lock(&self.registry);
+        for frozen in cut.cores {
+            let mut state = write(&frozen.core.state);
+            state.frozen = None;
+            state.active = Arc::into_inner(frozen.overlay).map(Box::new);
+            state.indexed_bits = frozen.indexed_bits;
+            state.dirty = frozen.dirty;
+        }
+        let numbers = cut.space.iter().map(|(number, _)| *number);
+        registry.dirty_space.extend(numbers);
+        let (entries, bytes) = cut.amount;
+        self.pressure.entries.fetch_add(entries, Ordering::Relaxed);
+        self.pressure.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Lets go of what the index has now.
@@ -365,10 +392,13 @@ impl Frozen {
 
     /// One page after the other: all of them at once take as much memory as what they are made of.
     fn write_nodes(&self, sources: Sources<'_>, changes: &mut Changes) -> Result<(), IndexError> {
-        let (id, index) = (self.core.id, sources.index);
+        let (id, index, floor) = (self.core.id, sources.index, self.overlay.floor);
         let key = |page| index::page_key(id, index::NODES, page);
+        let of = |node: &&PlacedNode| NodePage::of(node.node.index);
+        let mut nodes: Vec<&PlacedNode> = self.overlay.nodes.values().collect();
+        nodes.sort_unstable_by_key(of);
         let mut cut: BTreeMap<u64, NodePage> = BTreeMap::new();
-        if let Some(floor) = self.overlay.floor {
+        if let Some(floor) = floor {
             let last = index::keys_of(id, index::NODES).into_inner().1;
             let keys = key(floor / index::page::BLOCKS)..=last;
             index.values(keys, &mut |key, value| {
@@ -377,12 +407,13 @@ impl Frozen {
                 Some(())
             })?;
             for (number, page) in &mut cut {
+                let first = nodes.partition_point(|node| of(node) < *number);
+                let new = nodes.iter().skip(first).copied();
+                let new = new.take_while(|node| of(node) == *number);
+                page.drop_replaced(*number, Some(floor), new);
                 page.truncate(*number, floor, |stretch| sources.nodes(stretch))?;
             }
         }
-        let of = |node: &&PlacedNode| NodePage::of(node.node.index);
-        let mut nodes: Vec<&PlacedNode> = self.overlay.nodes.values().collect();
-        nodes.sort_unstable_by_key(of);
         for nodes in nodes.chunk_by(|a, b| of(a) == of(b)) {
             let Some(number) = nodes.first().map(of) else {
                 continue;
@@ -396,6 +427,7 @@ impl Frozen {
                     None => NodePage::default(),
                 },
             };
+            page.drop_replaced(number, floor, nodes.iter().copied());
             for node in nodes {
                 page.loosen(node.node.index, |stretch| sources.nodes(stretch))?;
                 page.set(**node);

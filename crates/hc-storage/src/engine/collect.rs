@@ -21,12 +21,13 @@ use std::sync::atomic::Ordering;
 use super::Engine;
 use super::choose::{Piece, grain, is_urgent, next_run, through, void_of, worthwhile};
 use super::collector::Pace;
-use super::gather::{Gathered, Moves, Output, nodes_still_there, still_there};
+use super::gather::{Gathered, Moves, Output, nodes_still_there, still_there, whole_pages};
 use super::lookups::Lookups;
 use super::state::Core;
 use crate::disk::fault;
 use crate::durability::Durability;
 use crate::error::{Action, OpenError, StorageError};
+use crate::index::nodes::NodePage;
 use crate::lock::{lock, read, write};
 use crate::log::frame::Draft;
 use crate::log::recover::{self, Extent};
@@ -34,6 +35,7 @@ use crate::log::scan::{Next, Scanner};
 use crate::log::segment::{self, Collected, Header};
 use crate::log::{Locator, Lsn, PlacedNode};
 use crate::record::entry::{CoreId, Entry};
+use crate::store::Access;
 
 /// Blocks of one log that are pointed elsewhere at once, or nodes that are looked up.
 const STEP: usize = 1024;
@@ -433,13 +435,13 @@ impl Engine {
         moves: &Moves,
         go_on: &mut dyn FnMut() -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        for at in (0..moves.blocks.len().max(moves.nodes.len())).step_by(STEP) {
-            let blocks = moves.blocks.iter().skip(at).take(STEP);
-            let nodes = moves.nodes.iter().skip(at).take(STEP);
-            self.repoint(core, places, blocks, nodes)?;
-            if self.is_pressed(1) {
-                self.checkpoint()?;
-            }
+        let (mut blocks, mut nodes) = (moves.blocks.as_slice(), moves.nodes.as_slice());
+        while !(blocks.is_empty() && nodes.is_empty()) {
+            let (some_blocks, rest) = blocks.split_at(blocks.len().min(STEP));
+            let (some_nodes, other_nodes) = nodes.split_at(whole_pages(nodes, STEP));
+            (blocks, nodes) = (rest, other_nodes);
+            self.repoint(core, places, some_blocks.iter(), some_nodes.iter())?;
+            self.ease()?;
             go_on()?;
         }
         Ok(())
@@ -483,7 +485,9 @@ impl Engine {
                 state.overlay().locators.insert(*block, *to);
             }
             for node in &nodes {
-                state.overlay().nodes.insert(*node);
+                // who writes may collect this too while this handle only reads
+                let place = node.place.filter(|_| self.access == Access::ReadWrite);
+                state.overlay().nodes.insert(PlacedNode { place, ..*node });
             }
             (moved, nodes.len())
         };
@@ -504,7 +508,13 @@ impl Engine {
 
     /// Brings what was collected, by whoever died over it or writes beside this handle, to the index.
     pub(crate) fn settle(&self, extent: &Extent) -> Result<(), StorageError> {
-        let collected = extent.segments.iter().copied();
+        self.settle_before(extent, u32::MAX)
+    }
+
+    /// The same of what stands for segments up to one.
+    pub(crate) fn settle_before(&self, extent: &Extent, last: u32) -> Result<(), StorageError> {
+        let places = |number: &u32| segment::place(*number) <= segment::place(last);
+        let collected = extent.segments.iter().copied().filter(places);
         let mut settled = true;
         for number in collected.filter(|number| segment::round(*number) > 0) {
             let places = segment::place(number)..through(extent, number).saturating_add(1);
@@ -531,9 +541,19 @@ impl Engine {
                     Err(error) => return Err(error.into()),
                 }
             }
+            for moves in moves.values_mut() {
+                moves
+                    .nodes
+                    .sort_by_key(|node| NodePage::of(node.node.index));
+            }
             self.take_over(number, &places, data, &moves, &mut || Ok(()))?;
         }
-        if settled { Ok(()) } else { self.checkpoint() }
+        match self.access {
+            _ if settled => Ok(()),
+            Access::ReadWrite => self.checkpoint(),
+            // removes nothing that has to be settled before
+            Access::ReadOnly => self.ease(),
+        }
     }
 
     /// Removes segments that are of no more use, but for those that a snapshot may still read.

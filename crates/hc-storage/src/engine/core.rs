@@ -10,6 +10,7 @@ use hc_merkle::{BlockIndex, Head, Length, Node, NodeIndex, SecretKey};
 
 use super::Engine;
 use super::lookups::{Lookups, Seen, merged};
+use super::reader::LOOKS;
 use super::snapshot::CoreSnapshot;
 use super::state::{Core, Facts, Pinned, State};
 use crate::batch::Batch;
@@ -99,7 +100,7 @@ impl CoreHandle {
         let Some(mut at) = find()? else {
             return Ok(None);
         };
-        let mut refreshed = false;
+        let mut looks = 0..LOOKS;
         loop {
             if let Some(bytes) = self.engine.log.read_block(&at)? {
                 return Ok(Some(bytes));
@@ -107,10 +108,8 @@ impl CoreHandle {
             let Some(now) = find()? else { return Ok(None) };
             if now != at {
                 at = now;
-            } else if refreshed || !self.engine.look_again()? {
+            } else if looks.next().is_none() || !self.engine.look_again()? {
                 return Err(self.damaged(block, &at));
-            } else {
-                refreshed = true;
             }
         }
     }
@@ -273,13 +272,17 @@ impl CoreRead for CoreHandle {
         indexes: &[NodeIndex],
         out: &mut Vec<Option<Node>>,
     ) -> Result<(), StorageError> {
-        self.see(|seen| {
-            let mut lookups = self.lookups_through(seen);
-            for index in indexes {
-                let found = lookups.node(*index);
-                out.push(found.map_err(|error| self.engine.distrust(error))?);
-            }
-            Ok(())
+        let before = out.len();
+        self.engine.look(|| {
+            out.truncate(before);
+            self.see(|seen| {
+                let mut lookups = self.lookups_through(seen);
+                for index in indexes {
+                    let found = lookups.node(*index);
+                    out.push(found.map_err(|error| self.engine.distrust(error))?);
+                }
+                Ok(())
+            })
         })
     }
 

@@ -16,6 +16,7 @@ use super::state::{Core, State};
 use crate::batch::BatchError;
 use crate::disk::{DiskFile, fault};
 use crate::error::{Action, DamageKind, IndexError, StorageError};
+use crate::index::nodes::NodePage;
 use crate::lock::read;
 use crate::log::frame::Draft;
 use crate::log::recover;
@@ -455,4 +456,15 @@ fn stands_for(from: &Locator, to: &Locator, places: &Range<u32>) -> bool {
     from.segment != to.segment
         && places.contains(&segment::place(from.segment))
         && (from.len, from.crc) == (to.len, to.crc)
+}
+
+/// How many nodes to look up at once, `least` at least and those of a page of the index together: then a page
+/// is written without what is no more.
+pub(crate) fn whole_pages(nodes: &[PlacedNode], least: usize) -> usize {
+    let page = |node: &PlacedNode| NodePage::of(node.node.index);
+    let Some(last) = nodes.get(..least).and_then(<[_]>::last).map(page) else {
+        return nodes.len();
+    };
+    let rest = nodes.get(least..).unwrap_or_default();
+    least + rest.iter().take_while(|node| page(node) == last).count()
 }

@@ -41,19 +41,21 @@ impl Engine {
             .ok_or_else(|| bad_entry(&*self.index))
     }
 
-    /// All logs, by name.
-    pub(crate) fn all_named(&self) -> Result<BTreeMap<DiscoveryKey, CoreKey>, IndexError> {
+    /// Numbers and keys of all logs, by name.
+    pub(crate) fn all_named(
+        &self,
+    ) -> Result<BTreeMap<DiscoveryKey, (CoreId, CoreKey)>, IndexError> {
         let registry = lock(&self.registry);
         let mut all = BTreeMap::new();
         let keys = index::keys_of(CoreId::STORE, index::DISCOVERY);
         self.index.values(keys, &mut |key, value| {
             let name = DiscoveryKey(key.get(9..)?.try_into().ok()?);
-            all.insert(name, decode_named(&value)?.1);
+            all.insert(name, decode_named(&value)?);
             Some(())
         })?;
         for (name, named) in &registry.names {
             match named {
-                Some((_, key)) => all.insert(*name, *key),
+                Some(named) => all.insert(*name, *named),
                 None => all.remove(name),
             };
         }

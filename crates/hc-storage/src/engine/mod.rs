@@ -21,6 +21,7 @@ mod names;
 mod open;
 mod overlay;
 mod pages;
+mod reader;
 mod repair;
 mod replay;
 mod secrets;
@@ -106,6 +107,8 @@ pub(crate) struct Engine {
 pub(crate) struct Pressure {
     pub(crate) entries: AtomicUsize,
     pub(crate) bytes: AtomicU64,
+    /// How many times as much it has to be before the next checkpoint, where this handle only reads.
+    pub(crate) put_off: AtomicUsize,
 }
 
 /// Which logs there are, as far as the index does not say so.

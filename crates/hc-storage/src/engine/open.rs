@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::collector::Collector;
 use super::pages::Pages;
+use super::reader::open_to_read;
 use super::secrets::{self, Secrets};
 use super::store::DiskStore;
 use super::stretches::Stretches;
@@ -18,12 +19,11 @@ use crate::disk::{Disk, LockRefusal, OsDisk, fault};
 use crate::durability::Durability;
 use crate::error::{Action, DamageKind, IndexError, OpenError, StorageError};
 use crate::index::sled::SledHost;
-use crate::index::spill::SpillIndex;
 use crate::index::{self, Index, IndexExt, IndexHost, bad_entry};
 use crate::lock::lock;
 use crate::log::committer::{Log, create_segment};
 use crate::log::mark::{self, Mark};
-use crate::log::recover::{self, Extent, Found};
+use crate::log::recover::{self, Extent};
 use crate::log::segment::{self, Header, StoreId};
 use crate::log::{Gap, Lsn, Position};
 use crate::record::cursor::Cursor;
@@ -31,9 +31,6 @@ use crate::record::entry::CoreId;
 use crate::store::Access;
 
 const INDEX: &str = "index";
-
-/// How often to look again for a log of which a segment went while it was looked for.
-const FIND_TRIES: u32 = 4;
 
 /// How to open a store in a directory.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +44,9 @@ pub struct StoreOptions {
     background: bool,
     pub(crate) collect: bool,
     pub(crate) collect_rate: u64,
-    rebuild: bool,
+    pub(super) rebuild: bool,
     accept_loss: bool,
+    pub(super) copy_index_from: u64,
 }
 
 impl Default for StoreOptions {
@@ -66,6 +64,7 @@ impl Default for StoreOptions {
             collect_rate: 32 << 20,
             rebuild: false,
             accept_loss: false,
+            copy_index_from: 16 << 20,
         }
     }
 }
@@ -138,7 +137,7 @@ impl StoreOptions {
     }
 
     /// Makes the index again from the log, whether or not there is anything wrong with it: it then takes
-    /// no more space than it needs, and all of the log was looked at.
+    /// no more space than it needs, and all of the log was looked at. To read, has it read without a copy.
     #[must_use]
     pub const fn rebuild_index(mut self, rebuild: bool) -> Self {
         self.rebuild = rebuild;
@@ -153,6 +152,14 @@ impl StoreOptions {
         self
     }
 
+    /// Bytes of log from which on a store that is opened to read takes a copy of the writer's index and reads
+    /// only what came since (16 MiB); one that is shorter is read from its start.
+    #[must_use]
+    pub const fn copy_index_from(mut self, bytes: u64) -> Self {
+        self.copy_index_from = bytes;
+        self
+    }
+
     /// Opens the store in a directory.
     ///
     /// # Errors
@@ -160,52 +167,23 @@ impl StoreOptions {
     pub fn open(self, path: impl AsRef<Path>) -> Result<DiskStore, OpenError> {
         let path = path.as_ref();
         let host = SledHost::new(&path.join(INDEX));
-        open(Arc::new(OsDisk::new(path)), &host, self)
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk::new(path));
+        open(&disk, &host, self)
     }
 }
 
 /// Opens the store on a disk, with its index at a host.
 pub(crate) fn open(
-    disk: Arc<dyn Disk>,
+    disk: &Arc<dyn Disk>,
     host: &dyn IndexHost,
     options: StoreOptions,
 ) -> Result<DiskStore, OpenError> {
     let engine = match options.access {
-        Access::ReadOnly => open_to_read(disk, options)?,
-        Access::ReadWrite => open_to_write(&disk, host, options)?,
+        Access::ReadOnly => open_to_read(disk, host, options)?,
+        Access::ReadWrite => open_to_write(disk, host, options)?,
     };
     engine.closed.store(false, Ordering::Release);
     Ok(DiskStore::new(engine))
-}
-
-fn open_to_read(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Arc<Engine>, OpenError> {
-    let missing = || OpenError::Missing {
-        path: disk.root().to_path_buf(),
-    };
-    let (found, recorded) = find_whole(&disk)?;
-    let Some(found) = found else {
-        check_foreign(&*disk)?;
-        return Err(missing());
-    };
-    let extent = &found.extent;
-    if found.unfinished == Some(extent.start.segment) {
-        return Err(missing());
-    }
-    let index: Arc<dyn Index> = Arc::new(SpillIndex::default());
-    let engine = build(disk, index, extent, recorded, options)?;
-    engine.replay(extent.start, None, extent, floor(recorded))?;
-    Ok(engine)
-}
-
-/// Finds the log beside a writer, who may remove a segment while it is looked for.
-fn find_whole(disk: &Arc<dyn Disk>) -> Result<(Option<Found>, Option<Mark>), OpenError> {
-    for _ in 0..FIND_TRIES {
-        match recover::find(disk) {
-            Err(OpenError::Damaged(damage)) if damage.kind == DamageKind::Missing => {}
-            found => return found,
-        }
-    }
-    recover::find(disk)
 }
 
 fn open_to_write(
@@ -282,13 +260,13 @@ fn remove(disk: &dyn Disk, name: &str) -> Result<(), OpenError> {
     Ok(removed.map_err(fault(disk, Action::Remove, name))?)
 }
 
-fn is_there(disk: &dyn Disk, name: &str) -> Result<bool, OpenError> {
+pub(super) fn is_there(disk: &dyn Disk, name: &str) -> Result<bool, OpenError> {
     let opened = disk.open(name, false);
     Ok(opened.map_err(fault(disk, Action::Open, name))?.is_some())
 }
 
 /// A directory with other things in it is not taken for a store.
-fn check_foreign(disk: &dyn Disk) -> Result<(), OpenError> {
+pub(super) fn check_foreign(disk: &dyn Disk) -> Result<(), OpenError> {
     let names = disk.list("").map_err(fault(disk, Action::List, ""))?;
     let ours = [
         "LOCK",
@@ -380,7 +358,7 @@ pub(crate) fn floor(mark: Option<Mark>) -> Lsn {
 }
 
 /// An engine that knows nothing yet, but how far the log must reach.
-fn build(
+pub(super) fn build(
     disk: Arc<dyn Disk>,
     index: Arc<dyn Index>,
     extent: &Extent,
@@ -452,7 +430,7 @@ pub(crate) fn open_error(error: StorageError) -> OpenError {
 
 impl Engine {
     /// Reads what the index knows, and then on from there.
-    fn from_index(self: &Arc<Self>, extent: &Extent) -> Result<(), OpenError> {
+    pub(super) fn from_index(self: &Arc<Self>, extent: &Extent) -> Result<(), OpenError> {
         let index = &*self.index;
         let indexed = match index.value(&index::key(CoreId::STORE, index::STORE))? {
             None => None,
@@ -481,6 +459,12 @@ impl Engine {
         *lock(&self.gaps) = self.read_gaps()?;
         let from = indexed.map_or(extent.start, |mark| mark.next());
         *lock(&self.checkpointing) = from;
+        *lock(&self.read_to) = from;
+        if self.access == Access::ReadOnly {
+            // what it stands for may be gone
+            self.settle_before(extent, from.segment)
+                .map_err(open_error)?;
+        }
         let known = floor(*lock(&self.recorded)).max(floor(indexed));
         self.replay(from, indexed, extent, known)
     }

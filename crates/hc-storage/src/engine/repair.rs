@@ -20,7 +20,7 @@ use crate::error::{Damage, DamageKind, StorageError};
 use crate::lock::{lock, read};
 use crate::log::{Gap, recover};
 use crate::record::entry::{Entry, HeadRecord};
-use crate::store::{Access, CoreRead, CoreStore, Repaired};
+use crate::store::{CoreRead, CoreStore, Repaired};
 
 impl Engine {
     /// What is known to be damaged in the log.
@@ -54,15 +54,6 @@ impl Engine {
         let derived =
             || read(&core.state).facts.alias.is_some() && self.secrets.of_store().is_some();
         self.secrets.key(&core.identity.discovery_key).is_some() || derived()
-    }
-
-    /// On a store that is read beside its writer: takes in what that collected.
-    pub(crate) fn look_again(self: &Arc<Self>) -> Result<bool, StorageError> {
-        if self.access == Access::ReadWrite {
-            return Ok(false);
-        }
-        self.read_on()?;
-        Ok(true)
     }
 
     /// Drops what is damaged.

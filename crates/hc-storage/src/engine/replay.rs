@@ -1,19 +1,19 @@
 //! Reading the log into a store: carrying out its entries from a position on, and cutting what a crash
 //! left behind them. Where frames are damaged and others behind them are not, it goes on with those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Engine;
 use super::commit::Commit;
-use super::open::{floor, open_error};
+use super::open::open_error;
 use super::state::{Core, Facts};
 use crate::disk::fault;
 use crate::error::{Action, Damage, DamageKind, OpenError, StorageError};
 use crate::lock::{lock, read};
 use crate::log::committer::Placed;
-use crate::log::mark::{self, Mark};
+use crate::log::mark::Mark;
 use crate::log::recover::{self, Extent};
 use crate::log::scan::{Frame, Next, Scanner};
 use crate::log::{Gap, Lsn, Position, segment};
@@ -22,12 +22,14 @@ use crate::store::Access;
 
 /// Logs that entries were about.
 #[derive(Debug, Default)]
-struct Replayed {
+pub(crate) struct Replayed {
     /// Held weakly: a log that nobody holds is read from the index when it is opened.
     touched: BTreeMap<CoreId, Weak<Core>>,
     /// Those of which the log does not say who they are, and where it names them first. Each is deleted
     /// further on, and what was collected does not have the rest; or else frames are missing.
     orphans: BTreeMap<CoreId, Mark>,
+    /// Those that are there no more, unless they are named.
+    pub(crate) unnamed: BTreeSet<CoreId>,
     gaps: Vec<Gap>,
 }
 
@@ -42,13 +44,27 @@ impl Engine {
         extent: &Extent,
         known: Lsn,
     ) -> Result<(), OpenError> {
-        let writes = self.access == Access::ReadWrite;
         let mut replayed = Replayed::default();
+        self.replay_frames(from, behind, extent, known, &mut replayed)?;
+        self.finish_replay(&mut replayed)
+    }
+
+    /// As [`replay`](Self::replay), but that it is not [finished](Self::finish_replay): another call may go on
+    /// from where one met an error.
+    pub(crate) fn replay_frames(
+        self: &Arc<Self>,
+        from: Position,
+        behind: Option<Mark>,
+        extent: &Extent,
+        known: Lsn,
+        replayed: &mut Replayed,
+    ) -> Result<(), OpenError> {
+        let writes = self.access == Access::ReadWrite;
         let mut scanner = Scanner::new(&self.disk, from, extent)?;
         let mut last = behind;
         let torn = loop {
             match scanner.next(known) {
-                Ok(Next::Frame(frame)) => self.replay_frame(*frame, &mut replayed)?,
+                Ok(Next::Frame(frame)) => self.replay_frame(*frame, replayed)?,
                 Ok(Next::End { torn }) => break torn,
                 Err(OpenError::Damaged(damage)) => match scanner.skip()? {
                     Some(gap) => replayed.gaps.push(gap),
@@ -60,10 +76,10 @@ impl Engine {
             if !scanner.is_in_collected() {
                 last = scanner.last().or(last);
             }
-            if self.is_pressed(1) {
-                if writes {
-                    self.continue_at(scanner.position(), last)?;
-                }
+            if !writes {
+                self.ease().map_err(open_error)?;
+            } else if self.is_pressed(1) {
+                self.continue_at(scanner.position(), last)?;
                 self.checkpoint().map_err(open_error)?;
             }
         };
@@ -75,17 +91,18 @@ impl Engine {
             }
             self.continue_at(end, last)?;
         }
-        self.finish_replay(replayed)
+        Ok(())
     }
 
-    fn finish_replay(&self, replayed: Replayed) -> Result<(), OpenError> {
+    /// Has heads show what was read, and damage named. May be called again after an error.
+    pub(crate) fn finish_replay(&self, replayed: &mut Replayed) -> Result<(), OpenError> {
         if let (Some(mark), true) = (replayed.orphans.values().next(), replayed.gaps.is_empty())
             && lock(&self.gaps).is_empty()
         {
             let kind = DamageKind::FrameContent;
             return Err(recover::damage(&*self.disk, mark.segment, mark.start.into(), kind).into());
         }
-        lock(&self.gaps).extend(replayed.gaps);
+        lock(&self.gaps).append(&mut replayed.gaps);
         for core in replayed.touched.values().filter_map(Weak::upgrade) {
             if read(&core.state).deleted {
                 continue;
@@ -126,6 +143,7 @@ impl Engine {
             match self.replayed(&entry)? {
                 Some(core) => {
                     replayed.orphans.remove(&core.id);
+                    replayed.unnamed.remove(&core.id);
                     replayed.touched.insert(core.id, Arc::downgrade(&core));
                     let effects = self.effects(&core, &entry).map_err(open_error)?;
                     // who writes may collect the segment while this handle only reads
@@ -200,50 +218,5 @@ impl Engine {
             .map_err(fault(&*self.disk, Action::Sync, &name))?;
         self.log.continue_at(end, last, file);
         Ok(())
-    }
-
-    /// Reads what a writer added since, and says whether there was anything. What the writer collected
-    /// meanwhile is found where it is now.
-    pub(crate) fn read_on(self: &Arc<Self>) -> Result<bool, StorageError> {
-        let _one = lock(&self.creating);
-        let from = *lock(&self.read_to);
-        // in this order: what is recorded is in the log, but it may be recorded after the log was listed
-        let recorded = mark::read(&*self.disk).map_err(StorageError::from)?;
-        let found = recover::extent(&*self.disk).map_err(StorageError::from)?;
-        let found = found.filter(|found| found.extent.store == self.id);
-        let extent = found.ok_or(StorageError::Rewound)?.extent;
-        let start = self.restart(from, &extent)?;
-        let known = floor(recorded.map(|recorded| recorded.mark));
-        self.replay(start, None, &extent, known)
-            .map_err(StorageError::from)?;
-        self.settle(&extent)?;
-        Ok(lock(&self.read_to).lsn > from.lsn)
-    }
-
-    /// Where to read on: from the position, or from the start of what was made of its segment.
-    fn restart(&self, at: Position, extent: &Extent) -> Result<Position, StorageError> {
-        let number = extent.at_place(segment::place(at.segment));
-        let number = number.ok_or(StorageError::Rewound)?;
-        if number != at.segment {
-            if segment::round(number) <= segment::round(at.segment) {
-                return Err(StorageError::Rewound);
-            }
-            let header = recover::read_header(&*self.disk, number, false)?;
-            return Ok(Position {
-                segment: number,
-                offset: segment::HEADER_LEN,
-                lsn: header.map_or(at.lsn, |header| header.first),
-            });
-        }
-        let name = segment::name(number);
-        let opened = self.disk.open(&name, false);
-        let file = opened.map_err(fault(&*self.disk, Action::Open, &name))?;
-        let len = file.ok_or(StorageError::Rewound)?.len();
-        let len = len.map_err(fault(&*self.disk, Action::Read, &name))?;
-        if u64::from(at.offset) <= len {
-            Ok(at)
-        } else {
-            Err(StorageError::Rewound)
-        }
     }
 }

@@ -10,7 +10,7 @@ use hc_merkle::{BlockIndex, Head, Node, NodeIndex};
 
 use super::core::CoreHandle;
 use super::overlay::Lookup;
-use super::state::Pinned;
+use super::state::{Pinned, State};
 use crate::error::StorageError;
 use crate::log::Locator;
 use crate::record::{Alias, Auth, Hints, Lineage, Topic, between};
@@ -53,17 +53,17 @@ impl CoreSnapshot {
 
     /// Nodes that the log had itself.
     fn own_nodes(&self, indexes: &[NodeIndex]) -> Result<Vec<Option<Node>>, StorageError> {
-        self.live.read(|state| {
+        let engine = &self.live.engine;
+        let look = |state: &State| {
             let mut lookups = self.live.lookups(state);
             let node = |index: &NodeIndex| match self.pinned.node(*index) {
                 Lookup::Found(found) => Ok(Some(found.node)),
                 Lookup::Cut => Ok(None),
-                Lookup::Below => lookups
-                    .node(*index)
-                    .map_err(|error| self.live.engine.distrust(error)),
+                Lookup::Below => lookups.node(*index).map_err(|error| engine.distrust(error)),
             };
-            indexes.iter().map(node).collect()
-        })
+            indexes.iter().map(node).collect::<Result<_, _>>()
+        };
+        engine.look(|| self.live.read(look))
     }
 }
 

@@ -43,9 +43,9 @@ impl DiskStore {
 
     /// Opens the store in a directory for reading, beside whoever writes to it.
     ///
-    /// The index is the writer's alone, so this makes a private one from the log: some four
-    /// seconds for a million blocks, in memory while it is small and else in the system's temporary directory.
-    /// [`refresh`](Store::refresh) takes in what was written since.
+    /// The index is the writer's alone, so this takes a copy of it into the system's temporary directory, or
+    /// where the log is short, or the index of no use, makes one from the log: some four seconds for a million
+    /// blocks. [`refresh`](Store::refresh) takes in what was written since.
     ///
     /// # Errors
     /// [`OpenError`] says what is in the way, and where.
@@ -65,15 +65,17 @@ impl DiskStore {
     }
 
     fn find(&self, key: &DiscoveryKey) -> Result<Option<Arc<Core>>, StorageError> {
-        let mut registry = lock(&self.0.registry);
-        let found = self
-            .0
-            .find(&registry, key)
-            .map_err(|error| self.0.distrust(error))?;
-        match found {
-            Some((id, _)) => self.0.core(&mut registry, id),
-            None => Ok(None),
-        }
+        self.0.look(|| {
+            let mut registry = lock(&self.0.registry);
+            let found = self
+                .0
+                .find(&registry, key)
+                .map_err(|error| self.0.distrust(error))?;
+            match found {
+                Some((id, _)) => self.0.core(&mut registry, id),
+                None => Ok(None),
+            }
+        })
     }
 
     /// Writes entries about the store itself, or about logs that are not open.
@@ -145,7 +147,7 @@ impl Store for DiskStore {
     fn cores(&self) -> Result<Vec<CoreEntry>, StorageError> {
         self.0.check_open()?;
         let all = self.0.all_named().map_err(|error| self.0.distrust(error))?;
-        let entry = |(discovery_key, key)| CoreEntry { discovery_key, key };
+        let entry = |(discovery_key, (_, key))| CoreEntry { discovery_key, key };
         Ok(all.into_iter().map(entry).collect())
     }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{Dice, FaultDisk};
 use crate::error::{IndexError, IndexFault};
+use crate::index::memory::MemoryIndex;
 use crate::index::{Changes, Index, IndexHost, Visit, engine_fault};
 use crate::lock::lock;
 
@@ -66,6 +67,11 @@ impl FaultIndex {
 impl IndexHost for FaultIndexHost {
     fn open(&self) -> Result<Arc<dyn Index>, IndexError> {
         Ok(Arc::new(FaultIndex(self.0.clone())))
+    }
+
+    fn copy(&self) -> Result<Option<Arc<dyn Index>>, IndexError> {
+        let entries = lock(&self.0.0.state).index.entries.clone();
+        Ok(Some(Arc::new(MemoryIndex::new(entries))))
     }
 
     fn discard(&self) -> Result<(), IndexError> {

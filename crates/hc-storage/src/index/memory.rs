@@ -16,6 +16,10 @@ use crate::lock::{read, write};
 pub(crate) struct MemoryIndex(RwLock<BTreeMap<Vec<u8>, Bytes>>);
 
 impl MemoryIndex {
+    pub(crate) fn new(entries: BTreeMap<Vec<u8>, Bytes>) -> Self {
+        Self(RwLock::new(entries))
+    }
+
     pub(crate) fn entries(&self) -> BTreeMap<Vec<u8>, Bytes> {
         read(&self.0).clone()
     }

@@ -3,9 +3,11 @@
 //!
 //! Owns the seam and the keys. Knows nothing of what is in a page.
 
+mod copy;
 pub(crate) mod memory;
 pub(crate) mod nodes;
 pub(crate) mod page;
+mod private;
 pub(crate) mod sled;
 pub(crate) mod spill;
 
@@ -46,6 +48,9 @@ pub(crate) trait Index: Debug + Send + Sync {
 /// Where an index is found again.
 pub(crate) trait IndexHost: Debug + Send + Sync {
     fn open(&self) -> Result<Arc<dyn Index>, IndexError>;
+    /// An index of one's own, as this one was at some moment, whoever is writing to it; `None` where there
+    /// was no such moment. What is here is not touched.
+    fn copy(&self) -> Result<Option<Arc<dyn Index>>, IndexError>;
     /// Puts away whatever is there, so that the next open finds nothing.
     fn discard(&self) -> Result<(), IndexError>;
 }

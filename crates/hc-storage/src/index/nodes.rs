@@ -152,6 +152,35 @@ impl NodePage {
         self.loose.insert(Self::slot(node.node.index), node);
     }
 
+    /// Drops the runs of which nothing stays, without reading them: each node reaches past `floor`, where
+    /// there is one, or is among those that are about to be [set](Self::set). `page`: its number.
+    pub(crate) fn drop_replaced<'n>(
+        &mut self,
+        page: u64,
+        floor: Option<u64>,
+        replaced: impl Iterator<Item = &'n PlacedNode>,
+    ) {
+        if self.runs.is_empty() {
+            return;
+        }
+        let mut goes = [false; 256];
+        for node in replaced {
+            if let Some(goes) = goes.get_mut(usize::from(Self::slot(node.node.index))) {
+                *goes = true;
+            }
+        }
+        let is_past = |slot| {
+            let end = Self::index(page, slot).map(|index| index.end().get());
+            floor.is_some_and(|floor| end.is_none_or(|end| end > floor))
+        };
+        self.runs.retain(|first, run| {
+            let mut slots = *first..first.saturating_add(run.count());
+            slots.any(|slot| {
+                !goes.get(usize::from(slot)).is_some_and(|goes| *goes) && !is_past(slot)
+            })
+        });
+    }
+
     /// Has the nodes of the run that a node is in stand by themselves. `read` gives those of a stretch.
     pub(crate) fn loosen<E>(
         &mut self,
@@ -530,5 +559,25 @@ mod tests {
                 expected.collect()
             );
         }
+    }
+
+    #[test]
+    fn runs_of_which_nothing_stays_go_unread() {
+        let (_, nodes) = log([0, 1, 2, 8, 9, 10]);
+        let mut page = NodePage::default();
+        nodes.iter().for_each(|node| page.set(*node));
+        let page = NodePage::decode(&page.encode().expect("nodes"), 0).expect("a page");
+        let left = |floor, replaced: &[PlacedNode]| {
+            let mut page = page.clone();
+            page.drop_replaced(0, floor, replaced.iter());
+            page.indexes(0).map(NodeIndex::get).collect::<Vec<_>>()
+        };
+        assert_eq!(left(None, &[]), [0, 1, 2, 8, 9, 10]);
+        assert_eq!(left(None, &nodes[..2]), [0, 1, 2, 8, 9, 10]);
+        assert_eq!(left(None, &nodes[..3]), [8, 9, 10]);
+        // node 8 is that of block 4, and the others of its run reach past it
+        assert_eq!(left(Some(5), &nodes[..3]), [8, 9, 10]);
+        assert_eq!(left(Some(5), &nodes[..4]), [0; 0]);
+        assert_eq!(left(Some(4), &[]), [0, 1, 2]);
     }
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sled::{Batch, Config, Db};
 
+use super::copy::copy_moment;
+use super::private::{PRIVATE, PrivateIndex};
 use super::{Changes, Index, IndexHost, Visit, engine_fault};
 use crate::error::{IndexError, IndexFault};
 
@@ -28,6 +30,12 @@ const FLUSH_EVERY_MS: u64 = 500;
 /// How often, and how long apart, to ask again for a lock that a dropped handle has not yet released.
 const LOCK_TRIES: u32 = 40;
 const LOCK_DELAY: Duration = Duration::from_millis(25);
+
+/// sled's directory for values that are longer than any here.
+const BLOBS: &str = "blobs";
+
+/// How the name of a snapshot ends that is being written.
+const UNFINISHED: &str = ".generating";
 
 /// The directory of an index.
 #[derive(Debug)]
@@ -60,7 +68,7 @@ impl SledHost {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with("snap.") && name.ends_with(".generating") {
+            if name.starts_with("snap.") && name.ends_with(UNFINISHED) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -97,6 +105,24 @@ impl IndexHost for SledHost {
             db,
             file,
         }))
+    }
+
+    /// The files are those of a database whose process died at that moment: sled opens such.
+    fn copy(&self) -> Result<Option<Arc<dyn Index>>, IndexError> {
+        let blobs = fs::read_dir(self.0.join(BLOBS)).map_err(|error| self.io(&error))?;
+        // they are written beside what refers to them; none of our values is that long
+        if blobs.count() > 0 {
+            return Ok(None);
+        }
+        let copy = PrivateIndex::directory()?;
+        let path = copy.path().join(PRIVATE);
+        let is_wanted = |name: &str| name != BLOBS && !name.ends_with(UNFINISHED);
+        let copied = fs::create_dir(&path).and_then(|()| copy_moment(&self.0, &path, is_wanted));
+        if copied.map_err(|error| self.io(&error))? {
+            Ok(Some(Arc::new(PrivateIndex::open(copy)?)))
+        } else {
+            Ok(None)
+        }
     }
 
     fn discard(&self) -> Result<(), IndexError> {

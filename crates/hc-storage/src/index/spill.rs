@@ -3,16 +3,14 @@
 
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
-
-use bytes::Bytes;
-use tempfile::TempDir;
+use std::sync::RwLock;
 
 use super::memory::MemoryIndex;
-use super::sled::SledHost;
-use super::{Changes, Index, IndexHost, Visit, engine_fault};
-use crate::error::{IndexError, IndexFault};
+use super::private::PrivateIndex;
+use super::{Changes, Index, Visit};
+use crate::error::IndexError;
 use crate::lock::{read, write};
+use bytes::Bytes;
 
 /// Bytes of changes that are kept in memory.
 const MAX_IN_MEMORY: u64 = 64 << 20;
@@ -23,15 +21,8 @@ pub(crate) struct SpillIndex(RwLock<Backing>);
 
 #[derive(Debug)]
 enum Backing {
-    Memory {
-        index: MemoryIndex,
-        applied: u64,
-    },
-    Disk {
-        index: Arc<dyn Index>,
-        // after the index in it, so that it is removed last
-        _directory: TempDir,
-    },
+    Memory { index: MemoryIndex, applied: u64 },
+    Disk(PrivateIndex),
 }
 
 impl Default for Backing {
@@ -47,7 +38,7 @@ impl Backing {
     fn index(&self) -> &dyn Index {
         match self {
             Self::Memory { index, .. } => index,
-            Self::Disk { index, .. } => &**index,
+            Self::Disk(index) => index,
         }
     }
 
@@ -66,21 +57,11 @@ impl Backing {
         if *applied <= MAX_IN_MEMORY {
             return Ok(());
         }
-        let refused = |error: std::io::Error| {
-            engine_fault(&std::env::temp_dir(), IndexFault::Io(error.kind()))
-        };
-        let directory = tempfile::Builder::new()
-            .prefix("hypercore-index-")
-            .tempdir();
-        let directory = directory.map_err(refused)?;
-        let index = SledHost::new(&directory.path().join("index")).open()?;
+        let index = PrivateIndex::open(PrivateIndex::directory()?)?;
         for (key, value) in memory.entries() {
             index.apply(vec![(key, Some(value.to_vec()))])?;
         }
-        *self = Self::Disk {
-            index,
-            _directory: directory,
-        };
+        *self = Self::Disk(index);
         Ok(())
     }
 }

@@ -37,6 +37,11 @@ fn options() -> StoreOptions {
     options.segment_len(6 << 10).checkpoint_every(40, 5 << 10)
 }
 
+/// To read with a copy of the index, however short the log is.
+fn copying() -> StoreOptions {
+    options().read_only().copy_index_from(0)
+}
+
 fn note(core: &dyn CoreStore, value: &'static [u8], level: Durability) -> Outcome {
     let mut batch = Batch::new();
     batch.set_user_data("note", Some(Bytes::from_static(value)));
@@ -145,14 +150,23 @@ fn run(disk: &FaultDisk, level: Durability) -> usize {
 
 /// The store on what is left: all that was acknowledged, and at most the one step more that was begun.
 fn check(image: &FaultDisk, states: &States, steps: usize, what: &str) {
-    let store = image
-        .open(options())
-        .unwrap_or_else(|error| panic!("{what}: {error}"));
-    let found = look_at_both(&store).unwrap_or_else(|error| panic!("{what}: {error}"));
     let allowed = states
         .get(steps..states.len().min(steps + 2))
         .unwrap_or_default();
-    assert!(allowed.contains(&found), "{what}: after {steps} steps");
+    let check = |store: &DiskStore| {
+        let found = look_at_both(store).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(allowed.contains(&found), "{what}: after {steps} steps");
+    };
+    // with a copy of the index that is left, as that is
+    match image.open(copying()) {
+        Ok(reader) => check(&reader),
+        Err(OpenError::Missing { .. }) if steps == 0 => {}
+        Err(error) => panic!("{what}: to read: {error}"),
+    }
+    let store = image
+        .open(options())
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    check(&store);
     // and it goes on from there
     let core = match store.open_core(&name(1)).expect(what) {
         Some(core) => core,
@@ -389,28 +403,63 @@ fn a_frame_known_to_be_on_the_device_is_never_cut() -> Outcome {
 
 #[test]
 fn a_reader_beside_the_writer_sees_what_is_added() -> Outcome {
-    let disk = FaultDisk::new();
-    let writer = disk.open(options())?;
-    let core = create(&writer, 1)?;
-    append(&*core, 10, 0, Durability::Os)?;
-    let reader = disk.open(options().read_only())?;
-    assert_eq!(look_at_both(&reader)?, look_at_both(&writer)?);
-    let seen = reopen(&reader, 1)?;
-    assert!(append(&*seen, 1, 0, Durability::Os).is_err());
-    assert!(!reader.refresh()?);
-    for round in 0..8 {
-        append(&*core, 9, 0, Durability::Os)?;
-        if round == 4 {
-            clear(&*core, 3, 9, Durability::Os)?;
-            let change = truncation(&*core, 20)?;
-            core.commit(Batch::from_change(&change), Durability::Os)?
-                .wait()?;
+    for to_read in [options().read_only(), copying()] {
+        let disk = FaultDisk::new();
+        let writer = disk.open(options())?;
+        let core = create(&writer, 1)?;
+        append(&*core, 10, 0, Durability::Os)?;
+        let reader = disk.open(to_read)?;
+        assert_eq!(look_at_both(&reader)?, look_at_both(&writer)?);
+        let seen = reopen(&reader, 1)?;
+        assert!(append(&*seen, 1, 0, Durability::Os).is_err());
+        assert!(!reader.refresh()?);
+        for round in 0..8 {
+            append(&*core, 9, 0, Durability::Os)?;
+            if round == 4 {
+                clear(&*core, 3, 9, Durability::Os)?;
+                let change = truncation(&*core, 20)?;
+                core.commit(Batch::from_change(&change), Durability::Os)?
+                    .wait()?;
+            }
+            assert!(reader.refresh()?);
+            assert!(look(&*seen)? == look(&*core)?, "round {round}");
+            let late = disk.open(to_read)?;
+            assert!(
+                look_at_both(&late)? == look_at_both(&writer)?,
+                "round {round}"
+            );
         }
+        create(&writer, 2)?;
         assert!(reader.refresh()?);
-        assert!(look(&*seen)? == look(&*core)?, "round {round}");
+        assert_eq!(reader.cores()?, writer.cores()?);
     }
-    create(&writer, 2)?;
-    assert!(reader.refresh()?);
-    assert_eq!(reader.cores()?, writer.cores()?);
+    Ok(())
+}
+
+/// At each step of the mix a reader opens, and all that did go on with it.
+#[test]
+fn readers_that_came_at_any_step_see_what_the_writer_sees() -> Outcome {
+    for to_read in [options().read_only(), copying()] {
+        let disk = FaultDisk::new();
+        let writer = disk.open(options())?;
+        let (mut readers, mut step) = (Vec::new(), 0);
+        script(&writer, Durability::Os, &mut |writer| {
+            let expected = look_at_both(writer)?;
+            for (came, reader) in &readers {
+                let reader: &DiskStore = reader;
+                // some look only now and then
+                if step % (1 + came % 3) == 0 {
+                    reader.refresh()?;
+                    let found = look_at_both(reader)?;
+                    assert!(found == expected, "came at {came}, at step {step}");
+                }
+            }
+            let reader = disk.open(to_read)?;
+            assert!(look_at_both(&reader)? == expected, "at step {step}");
+            readers.push((step, reader));
+            step += 1;
+            Ok(())
+        })?;
+    }
     Ok(())
 }

@@ -230,3 +230,30 @@ fn what_is_collected_leaves_out_nothing_that_is_damaged() -> Outcome {
     assert_eq!(core.block(BlockIndex::new(11))?, None);
     Ok(())
 }
+
+/// What a reader with a copy of the index does not read again, it cannot find damaged either.
+#[test]
+fn a_copy_of_the_index_spares_a_reader_what_is_before_it() -> Outcome {
+    let (disk, rounds) = filled()?;
+    flip(&disk, rounds[1][0] + 40);
+    let read = |options: StoreOptions| disk.open(options.read_only());
+    let copying = options().copy_index_from(0);
+    let copied = read(copying)?;
+    assert_eq!(copied.damage()?, []);
+    is_whole(&copied, 2)?;
+    let long = options().copy_index_from(len(&disk) as u64);
+    assert_eq!(read(long)?.damage()?, [], "as long as that");
+    let longer = options().copy_index_from(len(&disk) as u64 + 1);
+    assert_eq!(read(longer)?.damage()?.len(), 1, "shorter");
+    assert_eq!(
+        read(copying.rebuild_index(true))?.damage()?.len(),
+        1,
+        "without"
+    );
+    // one that is of no use is done without
+    disk.damage_index();
+    assert_eq!(read(copying)?.damage()?.len(), 1, "damaged");
+    disk.delete_index();
+    assert_eq!(read(copying)?.damage()?.len(), 1, "gone");
+    Ok(())
+}

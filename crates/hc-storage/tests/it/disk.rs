@@ -1,9 +1,10 @@
 //! The default engine in a real directory: locks, versions, rights, and what is left of its files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hc_merkle::{BlockIndex, Length};
@@ -402,5 +403,48 @@ fn a_batch_for_another_length_is_stale_after_reopening() -> Outcome {
     append(&*core, 1, 0, Durability::Os)?;
     let refused = core.commit(Batch::from_change(&change), Durability::Os);
     assert!(matches!(refused, Err(StorageError::Stale { .. })));
+    Ok(())
+}
+
+/// All files of a directory and those in it.
+fn files(path: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, std::io::Error> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            all.extend(files(&path)?);
+        } else {
+            all.insert(path.clone(), fs::read(path)?);
+        }
+    }
+    Ok(all)
+}
+
+#[test]
+fn a_reader_that_copies_the_index_leaves_the_store_as_it_is() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("store");
+    fill(&path, 2000)?;
+    // a frame that the index knows: whoever reads the log comes upon it
+    let segment = path.join("log/00000000.seg");
+    let mut bytes = fs::read(&segment)?;
+    bytes[200] ^= 1;
+    fs::write(&segment, &bytes)?;
+    let before = files(&path)?;
+    let to_read = StoreOptions::default().read_only();
+    let (reader, also) = (to_read.copy_index_from(0), to_read.open(&path)?);
+    for _ in 0..2 {
+        let reader = reader.open(&path)?;
+        assert_eq!(reader.damage()?, []);
+        assert_eq!(also.damage()?.len(), 1);
+        let core = reopen(&reader, 1)?;
+        for index in [0, 1000, 1999] {
+            let found = core.block(BlockIndex::new(index))?;
+            assert_eq!(found, Some(block(index, 0)), "block {index}");
+        }
+        assert!(!reader.refresh()?);
+        reader.close()?;
+    }
+    assert!(files(&path)? == before);
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hc_merkle::hash::leaf;
 use hc_merkle::{BlockIndex, Length};
 use hc_storage::{Batch, CoreRead, CoreStore, DiskStore, Durability, Store, StoreOptions};
 
@@ -78,21 +79,36 @@ impl At {
 
     /// Everything of a log that is there after a number of steps.
     fn check(self, core: &dyn CoreRead, what: &str) -> Outcome {
+        match self.other(core)? {
+            None => Ok(()),
+            Some(other) => panic!("{what}: {other}"),
+        }
+    }
+
+    /// What of a log is not as it is after a number of steps.
+    fn other(self, core: &dyn CoreRead) -> Result<Option<String>, Box<dyn std::error::Error>> {
         let head = core.head()?;
-        assert_eq!(head.length(), Length::new(self.length), "{what}");
-        assert_eq!(head.fork().get(), self.fork, "{what}");
+        if head.length() != Length::new(self.length) || head.fork().get() != self.fork {
+            return Ok(Some(format!("{head:?}")));
+        }
         let bits = core.bitfield()?;
         for index in 0..self.length + 10 {
             let there = (self.cleared..self.length).contains(&index);
             let expected = there.then(|| block(index, 0));
-            let found = core.block(BlockIndex::new(index))?;
-            assert!(found == expected, "{what}: block {index}");
-            assert_eq!(bits.get(index), there, "{what}: bit {index}");
-            let leaf = BlockIndex::new(index).leaf().ok_or("leaf")?;
-            let node = core.node(leaf)?.is_some();
-            assert_eq!(node, index < self.length, "{what}: leaf {index}");
+            if core.block(BlockIndex::new(index))? != expected {
+                return Ok(Some(format!("block {index}")));
+            }
+            if bits.get(index) != there {
+                return Ok(Some(format!("bit {index}")));
+            }
+            let at = BlockIndex::new(index).leaf().ok_or("leaf")?;
+            let hash = core.node(at)?.map(|node| node.hash);
+            let expected = (index < self.length).then(|| leaf(&block(index, 0)));
+            if hash != expected {
+                return Ok(Some(format!("leaf {index}")));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -262,4 +278,86 @@ fn killed_writers_lose_nothing_at_os() -> Outcome {
 #[test]
 fn killed_writers_lose_nothing_at_disk() -> Outcome {
     rounds("disk")
+}
+
+/// Looks at a log that a process is writing to, as often as it changes while it is looked at: a reader that
+/// comes upon a segment that is gone takes in what was written meanwhile.
+fn check_beside(core: &dyn CoreRead, seed: u64, what: &str) -> Outcome {
+    loop {
+        let step = step_of(core)?;
+        let other = after(seed, step).other(core)?;
+        if step_of(core)? == step {
+            assert_eq!(other, None, "{what}: step {step}");
+            return Ok(());
+        }
+    }
+}
+
+/// Steps of a process beside which others read.
+const STEPS: u64 = 400;
+
+#[test]
+fn readers_beside_a_writer_that_collects_and_is_killed_see_what_it_wrote() -> Outcome {
+    let to_read = options().create(false).read_only();
+    let (seed, count) = (setting("HC_SEED", 1), setting("HC_READ_ROUNDS", 4));
+    let (mut opened, mut went_on) = (0, 0);
+    for number in 0..count {
+        let seed = seed + number;
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("store");
+        let mut child = start(&path, "os", seed)?;
+        let lines = BufReader::new(child.stdout.take().ok_or("stdout")?).lines();
+        let written = std::thread::spawn(move || {
+            let mut acknowledged = 0;
+            for line in lines {
+                let line = line.map_err(|error| error.to_string())?;
+                let Some((_, step)) = line.rsplit_once("acknowledged ") else {
+                    continue;
+                };
+                acknowledged = step.parse().map_err(|_| line.clone())?;
+                if acknowledged == STEPS {
+                    child.kill().map_err(|error| error.to_string())?;
+                }
+            }
+            child.wait().map_err(|error| error.to_string())?;
+            Ok::<u64, String>(acknowledged)
+        });
+        let mut reader: Option<DiskStore> = None;
+        while !written.is_finished() {
+            let what = format!("round {number}, seed {seed}");
+            let to_read = to_read.copy_index_from(opened % 3 / 2 * u64::MAX);
+            let store = match to_read.open(&path) {
+                Ok(store) => store,
+                // not yet
+                Err(hc_storage::OpenError::Missing { .. }) => continue,
+                Err(error) => panic!("{what}: {error}"),
+            };
+            opened += 1;
+            // the one before goes on as well
+            for store in reader.iter().chain([&store]) {
+                if let Some(core) = store.open_core(&name(1))? {
+                    check_beside(&*core, seed, &what)?;
+                    went_on += u64::from(store.refresh()?);
+                    check_beside(&*core, seed, &what)?;
+                }
+            }
+            reader = Some(store);
+        }
+        let acknowledged = written.join().map_err(|_| "it panicked")??;
+        for copy_from in [0, u64::MAX] {
+            let store = to_read.copy_index_from(copy_from).open(&path)?;
+            let core = store.open_core(&name(1))?.ok_or("no log")?;
+            let step = step_of(&*core)?;
+            assert!(
+                (acknowledged..=acknowledged + 1).contains(&step),
+                "seed {seed}"
+            );
+            after(seed, step).check(&*core, "killed")?;
+        }
+    }
+    assert!(
+        opened > count && went_on > 0,
+        "{opened} opened, {went_on} went on"
+    );
+    Ok(())
 }

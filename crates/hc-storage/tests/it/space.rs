@@ -14,7 +14,9 @@ use hc_storage::{
     Topic,
 };
 
-use crate::log::{Outcome, append, block, clear, create, name, record, reopen, truncation};
+use crate::log::{
+    Outcome, append, block, clear, create, name, record, reopen, truncate, truncation,
+};
 use crate::seen::{Seen, look, look_at_all};
 
 pub(crate) fn small() -> StoreOptions {
@@ -221,23 +223,39 @@ fn a_snapshot_keeps_what_it_shows() -> Outcome {
 
 #[test]
 fn a_reader_beside_the_writer_follows_what_is_collected() -> Outcome {
-    let disk = FaultDisk::new();
-    let store = churned(&disk)?;
-    let reader = disk.open(small().read_only())?;
-    let seen = everything(&store)?;
-    store.compact(&mut |_| {})?;
-    // without a refresh: the segments that it knows are gone
-    assert!(everything(&reader)? == seen, "as it was");
-    for round in 0..4 {
-        append(&*reopen(&store, 1)?, 25, round, Durability::Os)?;
-        clear(&*reopen(&store, 1)?, 100, 190, Durability::Os)?;
-        if round % 2 == 0 {
-            reader.refresh()?;
-        }
+    let to_read = small().read_only();
+    for (to_read, is_late) in [
+        (to_read, false),
+        (to_read.copy_index_from(0), false),
+        (to_read.copy_index_from(0), true),
+    ] {
+        let disk = FaultDisk::new();
+        let store = churned(&disk)?;
+        let mut reader = disk.open(to_read)?;
+        let seen = everything(&store)?;
         store.compact(&mut |_| {})?;
-        append(&*reopen(&store, 2)?, 5, round, Durability::Os)?;
-        reader.refresh()?;
-        assert!(everything(&reader)? == everything(&store)?, "round {round}");
+        // without a refresh: the segments that it knows are gone
+        assert!(everything(&reader)? == seen, "as it was");
+        for round in 0..6 {
+            append(&*reopen(&store, 1)?, 25, round, Durability::Os)?;
+            clear(&*reopen(&store, 1)?, 100, 190, Durability::Os)?;
+            if round % 2 == 0 {
+                reader.refresh()?;
+            }
+            if round == 3 {
+                // part of a page of nodes is cut, of which the rest is elsewhere by then
+                let length = reopen(&store, 1)?.head()?.length().get();
+                truncate(&*reopen(&store, 1)?, length - 45, Durability::Os)?;
+            }
+            store.compact(&mut |_| {})?;
+            append(&*reopen(&store, 2)?, 5, round, Durability::Os)?;
+            reader.refresh()?;
+            assert!(everything(&reader)? == everything(&store)?, "round {round}");
+            if is_late {
+                // the index that it copies points to segments of which some go before they are read
+                reader = disk.open(to_read)?;
+            }
+        }
     }
     Ok(())
 }
