@@ -61,6 +61,14 @@ impl RemoteWants {
         self.everything
     }
 
+    /// Bytes of memory that it takes, about.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let starts: usize = self.windows.values().map(BTreeSet::len).sum();
+        // as much again for the nodes of the sets
+        self.any.capacity() * size_of::<Range<u64>>() + starts * 2 * size_of::<u64>()
+    }
+
     /// Remembers a window and says whether to answer it; one longer than [`MAX_WANT_BITS`] is neither
     /// remembered nor answered.
     pub fn add(&mut self, window: Window) -> bool {

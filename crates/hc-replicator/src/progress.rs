@@ -57,6 +57,18 @@ impl Replicator {
         })
     }
 
+    /// Bytes that a peer makes the machine hold, about: what it says it has, wants and asks for. 0 where it is
+    /// not there.
+    #[must_use]
+    pub fn peer_memory(&self, peer: PeerId) -> usize {
+        self.peers.get(&peer).map_or(0, |peer| {
+            size_of_val(&**peer)
+                + peer.blocks.memory()
+                + peer.serving.memory()
+                + peer.asking.memory()
+        })
+    }
+
     /// The blocks of a range that are under way, with each peer that was asked for one.
     pub fn under_way(&self, range: Range<u64>) -> impl Iterator<Item = (BlockIndex, PeerId)> + '_ {
         let flights = &self.shared.flights;

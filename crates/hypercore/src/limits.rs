@@ -55,6 +55,14 @@ pub const APPLY_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Memory of a connection where its [policy](crate::Policy) says nothing else, in bytes, about.
 pub const PEER_MEMORY: usize = 128 * 1024 * 1024;
 
+/// Memory that a remote can make all logs of a connection hold together, in bytes, about, where its
+/// [policy](crate::Policy) says nothing else: what it says it has, wants and asks for. One byte more, and the
+/// connection is closed. It is 64 KiB each for 1,000 logs; a log without holes takes about 2.
+pub const CONNECTION_MEMORY: usize = PEER_MEMORY / 2;
+
+/// Least of that, whatever a policy says.
+pub const LEAST_CONNECTION_MEMORY: usize = 1024 * 1024;
+
 /// Logs that a remote asks for and that nobody has answered yet, per connection; one more is declined.
 pub const QUESTIONS_WAITING: usize = 1024;
 
@@ -66,6 +74,10 @@ pub const EXTENSION_BYTES_WAITING: usize = 16 * 1024 * 1024;
 
 /// Rounds of reading, working and writing before a connection lets others run.
 pub const ROUNDS_PER_POLL: usize = 8;
+
+/// Requests that a connection answers before it lets others run: so many answers at most one connection
+/// can put before the first of another, whatever is asked of it.
+pub const ANSWERS_PER_POLL: usize = 64;
 
 /// Blocks that a stream of bytes has fetched ahead of the one it reads, where it is not told. As the
 /// reference has it.

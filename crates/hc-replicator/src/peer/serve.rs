@@ -74,6 +74,14 @@ impl Serving {
         self.normal.retain(stands);
     }
 
+    /// Bytes that the requests take, about.
+    pub(crate) fn memory(&self) -> usize {
+        // as much again for the nodes of the map
+        let entries = self.open.len() * 2 * size_of::<(RequestId, Entry)>();
+        let places = self.urgent.capacity() + self.normal.capacity();
+        entries + places * size_of::<Place>()
+    }
+
     fn close(&mut self, place: Place) -> Option<Entry> {
         if self.stands(place) {
             self.open.remove(&place.0)

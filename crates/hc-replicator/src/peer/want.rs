@@ -32,6 +32,16 @@ pub(crate) struct Asking {
     unanswered: VecDeque<Window>,
 }
 
+impl Asking {
+    /// Bytes that the wants take, about.
+    pub(crate) fn memory(&self) -> usize {
+        // as much again for the nodes of the map
+        let answered = self.answered.len() * 2 * size_of::<((u64, u64, bool), (Time, u64))>();
+        let unanswered = self.unanswered.capacity() * size_of::<Window>();
+        self.wants.memory() + answered + unanswered
+    }
+}
+
 impl Peer {
     /// Wants the window around a block. Says whether that asked for anything.
     pub(crate) fn want(&mut self, shared: &mut Shared, index: u64, cause: Cause) -> bool {

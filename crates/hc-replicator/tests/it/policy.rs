@@ -328,3 +328,38 @@ fn who_does_not_linger_lets_go_at_once() {
     world.run_for(Duration::from_millis(10));
     assert!(!world.links[0].up);
 }
+
+#[test]
+fn what_a_peer_makes_a_machine_hold_goes_up_and_down_with_what_it_says() {
+    let mut script = Script::with_peer(1_000_000, 0..1_000_000, 1_000_000);
+    let held = |script: &Script| script.machine.peer_memory(PEER);
+    let first = held(&script);
+    assert!(first < 2048, "{first} bytes for a peer that has all");
+    // no room: nothing is answered
+    let room = |room| Input::Writable { peer: PEER, room };
+    script.input(room(false));
+    for id in 1..=1000 {
+        script.receive(Message::Request(block_request(id, id, 0)));
+    }
+    let asked = held(&script) - first;
+    assert!(
+        (100_000..500_000).contains(&asked),
+        "{asked} bytes for 1,000 requests"
+    );
+    for id in 1..=1000 {
+        let id = RequestId(id);
+        script.receive(Message::Cancel(hc_protocol::message::Cancel { id }));
+    }
+    assert!(held(&script) < first + asked / 4);
+    let holes = hc_protocol::message::Bitfield {
+        start: 0,
+        words: vec![0x5555_5555; 30_000],
+    };
+    let before = held(&script);
+    script.receive(Message::Bitfield(holes));
+    assert!(held(&script) - before >= 4 * 30_000);
+    script.receive(range(1_000_000));
+    assert!(held(&script) < before + 4096);
+    script.input(Input::PeerClosed { peer: PEER });
+    assert_eq!(held(&script), 0);
+}

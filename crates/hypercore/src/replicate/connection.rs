@@ -469,10 +469,14 @@ impl Driver {
         cx: &mut Context<'_>,
     ) -> Result<(), ReplicateError> {
         self.keep_time(cx)?;
+        self.router.answered = 0;
         for _ in 0..ROUNDS_PER_POLL {
             let progress = self.turn(stream.as_mut(), cx)?;
             if self.ending.is_some() {
                 return Ok(());
+            }
+            if self.router.has_answered_enough() {
+                break;
             }
             if !progress && self.outbox.sleep(cx.waker()) {
                 // What just happened may have set an earlier deadline.

@@ -69,6 +69,13 @@ pub enum ReplicateError {
         #[source]
         fault: hc_replicator::Fault,
     },
+    /// What the remote says it has, wants and asks for of all logs together takes more memory than it
+    /// [may](crate::Policy::memory).
+    #[error("remote makes this side hold more than {limit} bytes")]
+    TooMuchHeld {
+        /// How much it may.
+        limit: usize,
+    },
     /// What the remote sent was not stored: the disk may be full. The store takes no more writes until
     /// it is opened again.
     #[error("log {log:?}: {error}")]
@@ -93,7 +100,10 @@ impl ReplicateError {
     pub fn is_remotes_fault(&self) -> bool {
         match self {
             Self::Link(error) => error.fault().is_some(),
-            Self::Capability { .. } | Self::Malformed { .. } | Self::Fault { .. } => true,
+            Self::Capability { .. }
+            | Self::Malformed { .. }
+            | Self::Fault { .. }
+            | Self::TooMuchHeld { .. } => true,
             _ => false,
         }
     }

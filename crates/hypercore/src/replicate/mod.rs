@@ -12,6 +12,7 @@ mod alarms;
 mod connection;
 mod error;
 mod extension;
+mod held;
 mod logs;
 mod options;
 mod outbox;
@@ -25,6 +26,7 @@ mod serve;
 mod slot;
 mod source;
 mod swarm;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -3,7 +3,7 @@
 use hc_replicator::PeerPolicy;
 
 use super::rate::RateLimit;
-use crate::limits::{APPLY_QUEUE_BYTES, OUTBOX_BYTES, PEER_MEMORY};
+use crate::limits::{APPLY_QUEUE_BYTES, LEAST_CONNECTION_MEMORY, OUTBOX_BYTES, PEER_MEMORY};
 
 /// Least memory for what waits on a connection.
 const LEAST: usize = 16 * 1024;
@@ -71,8 +71,10 @@ impl Policy {
         self
     }
 
-    /// Bytes of memory for a connection, about: an eighth of it for what the remote says it has of each log,
-    /// a quarter each for what waits to be stored and to be sent. What one message holds comes on top.
+    /// Bytes of memory for a connection, about: a quarter each for what waits to be stored and to be sent, and
+    /// half for what the remote says it has, wants and asks for of all logs together. Where it goes over that
+    /// half the connection is closed: [`TooMuchHeld`](crate::ReplicateError::TooMuchHeld). What it says it has
+    /// of one log is remembered up to an eighth of the whole. What one message holds comes on top.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
@@ -100,6 +102,11 @@ impl Policy {
         OUTBOX_BYTES.min(self.share()).min(moment)
     }
 
+    /// Bytes that the remote can make all logs hold before the connection is closed.
+    pub(super) fn held_bytes(&self) -> usize {
+        (self.memory / 2).max(LEAST_CONNECTION_MEMORY)
+    }
+
     fn share(&self) -> usize {
         (self.memory / 4).max(LEAST)
     }
@@ -115,6 +122,7 @@ mod tests {
         assert_eq!(usual.unstored_bytes(), APPLY_QUEUE_BYTES);
         assert_eq!(usual.unsent_bytes(), OUTBOX_BYTES);
         assert_eq!(usual.of_peer(), PeerPolicy::default());
+        assert_eq!(usual.held_bytes(), crate::limits::CONNECTION_MEMORY);
         let small = Policy::new().memory(1 << 20);
         assert_eq!(small.unstored_bytes(), 256 * 1024);
         assert_eq!(small.unsent_bytes(), 256 * 1024);
@@ -122,5 +130,9 @@ mod tests {
         let slow = Policy::new().upload_limit(RateLimit::per_second(1000).unwrap());
         assert_eq!(slow.unsent_bytes(), LEAST);
         assert_eq!(Policy::new().memory(0).unstored_bytes(), LEAST);
+        assert_eq!(
+            Policy::new().memory(0).held_bytes(),
+            LEAST_CONNECTION_MEMORY
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! A connection may have thousands of logs. No turn goes through all of them: a log is looked at when
 //! something came for it, when it asked for attention, or when its time has come.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -19,6 +19,7 @@ use hc_replicator::{Effect, Hangup, Input, PeerId, PeerInfo, Ticket};
 
 use super::alarms::Alarms;
 use super::error::ReplicateError;
+use super::held::Held;
 use super::logs::{Asked, Doors};
 use super::outbox::{Attention, Outbox, Task, Tasks};
 use super::policy::Policy;
@@ -27,6 +28,7 @@ use super::room::Room;
 use super::slot::{Peering, Pumped, Slot};
 use super::source::{Found, Reopening, Source};
 use super::swarm::next_peer;
+use super::turns::Turns;
 use super::{Ended, Peer, Traffic};
 use crate::core::Core;
 use crate::event::Event;
@@ -53,8 +55,11 @@ pub(super) struct Router {
     /// Logs that the remote does not want.
     refused: BTreeSet<usize>,
     pub(super) room: Room,
-    /// Requests of the remote that wait for room.
-    pub(super) unproven: VecDeque<(PeerId, Ticket, Effect)>,
+    /// Requests of the remote that wait for room, or for others to have had a turn.
+    pub(super) unproven: Turns<(PeerId, Ticket, Effect)>,
+    /// Requests that were answered since this connection's turn began.
+    pub(super) answered: usize,
+    pub(super) held: Held,
     /// Messages for one machine, until one for another comes.
     received: Vec<Input>,
     receiving: usize,
@@ -62,7 +67,7 @@ pub(super) struct Router {
     shared: bool,
     /// A log was closed here.
     closed: bool,
-    fault: Option<ReplicateError>,
+    pub(super) fault: Option<ReplicateError>,
     policy: Policy,
     pub(super) traffic: Traffic,
 }
@@ -93,7 +98,9 @@ impl Router {
             storing: BTreeSet::new(),
             refused: BTreeSet::new(),
             room: Room::new(Policy::new().unsent_bytes()),
-            unproven: VecDeque::new(),
+            unproven: Turns::new(),
+            answered: 0,
+            held: Held::new(Policy::new().held_bytes()),
             received: Vec::new(),
             receiving: 0,
             shared: false,
@@ -107,6 +114,7 @@ impl Router {
     /// What the connection may do, and what it may cost: before it begins.
     pub(super) fn set_policy(&mut self, policy: Policy) {
         self.room = Room::new(policy.unsent_bytes());
+        self.held = Held::new(policy.held_bytes());
         self.policy = policy;
     }
 
@@ -319,6 +327,7 @@ impl Router {
             slot.core.feed(self.received.drain(..));
         }
         self.received.clear();
+        self.weigh(self.receiving);
     }
 
     /// The peering of a log ends.
@@ -332,6 +341,8 @@ impl Router {
         self.by_channel.remove(&peering.channel);
         self.by_peer.remove(&peering.id());
         self.room.lost(at);
+        self.unproven.lost(at);
+        self.held.lost(at);
         slot.core.lose_peer(peering.id(), peering.open);
         let Some(source) = &self.source else { return };
         if !slot.core.is_attached() {
@@ -419,7 +430,7 @@ impl Router {
                 replies.add(at, ticket, reply);
             }
             Task::Run(ticket, effect @ Effect::Prove { .. }) => {
-                self.unproven.push_back((peer, ticket, effect));
+                self.unproven.push(at, (peer, ticket, effect));
             }
             Task::Run(ticket, effect) => {
                 slot.core.apply.push(ticket, effect);
@@ -435,14 +446,6 @@ impl Router {
             }
         }
         Ok(())
-    }
-
-    fn reply(&self, replies: Replies) {
-        for (at, inputs) in replies.0 {
-            if let Some(slot) = self.slots.get(&at) {
-                slot.core.feed(inputs);
-            }
-        }
     }
 
     /// Takes up and turns down what it is told to, and looks at the logs that ask for it.

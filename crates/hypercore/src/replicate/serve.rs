@@ -11,6 +11,7 @@ use hc_storage::StorageError;
 use super::replies::Replies;
 use super::router::Router;
 use crate::core::Core;
+use crate::limits::ANSWERS_PER_POLL;
 
 /// Why there is no proof.
 enum NoProof {
@@ -84,20 +85,22 @@ impl Core {
 }
 
 impl Router {
-    /// Proves what was asked for as long as there is room to send it.
+    /// Proves what was asked for as long as there is room to send it, and others have not waited for too
+    /// long.
     pub(super) fn prove(&mut self, unsent: usize, replies: &mut Replies) -> bool {
         let mut unsent = unsent.saturating_add(self.outbox.bytes());
         let mut progress = false;
-        while unsent < self.room.limit() {
-            let Some((peer, ticket, effect)) = self.unproven.pop_front() else {
+        while unsent < self.room.limit() && !self.has_answered_enough() {
+            let Some((at, (peer, ticket, effect))) = self.unproven.pop() else {
                 break;
             };
             progress = true;
-            let slot = |at: &usize| Some((*at, self.slots.get(at)?));
-            let slot = self.by_peer.get(&peer).and_then(slot);
-            let (Some((at, slot)), Effect::Prove { fork, request }) = (slot, effect) else {
+            let slot = self.slots.get(&at);
+            let slot = slot.filter(|_| self.by_peer.contains_key(&peer));
+            let (Some(slot), Effect::Prove { fork, request }) = (slot, effect) else {
                 continue;
             };
+            self.answered += 1;
             let reply = slot.core.prove(fork, &request);
             if let Reply::Proof(proof) = &reply {
                 let block = proof.block.as_ref().map_or(0, |block| block.value.len());
@@ -106,5 +109,10 @@ impl Router {
             replies.add(at, ticket, reply);
         }
         progress
+    }
+
+    /// Whether others are to have a turn before anything more is answered.
+    pub(super) fn has_answered_enough(&self) -> bool {
+        self.answered >= ANSWERS_PER_POLL
     }
 }

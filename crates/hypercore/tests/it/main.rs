@@ -16,6 +16,7 @@ mod disk;
 mod encryption;
 mod endings;
 mod extensions;
+mod fair;
 mod flow;
 mod forks;
 mod interop;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_std::task::{self, block_on};
+use futures_lite::future::poll_once;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use hc_encoding::{Encode, Writer};
 use hc_merkle::NodeIndex;
@@ -10,13 +11,15 @@ use hc_merkle::proof::{HashRequest, Request as Wanted};
 use hc_protocol::Side;
 use hc_protocol::capability::{ALIAS, ReplicationHandshake, channel_name};
 use hc_protocol::link::Event;
-use hc_protocol::message::{Message, MessageKind, NoDataReason, Request, RequestId, Want};
+use hc_protocol::message::{
+    Bitfield, Message, MessageKind, NoDataReason, Request, RequestId, Want,
+};
 use hc_protocol::mux::{self, Mux, Name, Raw};
 use hc_protocol::noise::{KeyPair, Keys, Seed};
 use hc_protocol::secret_stream::StreamHeader;
 use hc_protocol::secure::{ROOM, SecureEvent, SecureStream};
 use hc_replicator::{Fault, Limited};
-use hypercore::{CoreKey, Ended, Hypercore, ReplicateError, Role, Storage};
+use hypercore::{CoreKey, Ended, Hypercore, Policy, ReplicateError, Replication, Role, Storage};
 
 use crate::peers::{block, opened, reader, soon};
 use crate::pipe::{End, pipe};
@@ -244,5 +247,56 @@ fn a_hash_that_is_not_stored_is_refused_and_one_past_the_end_makes_no_sense() {
                 (2, Some(NoDataReason::Invalid))
             ]
         );
+    });
+}
+
+#[test]
+fn who_makes_all_logs_of_a_connection_hold_too_much_together_is_let_go() {
+    block_on(async {
+        let mut logs = Vec::new();
+        for _ in 0..4 {
+            logs.push(log().await);
+        }
+        let (ours, theirs) = pipe();
+        // 1 MiB for all logs, of which 256 KiB and a message for what it has of each
+        let replication = Replication::over(ours, Role::Responder).add(&logs[0]);
+        let add = |replication: Replication<_>, log| replication.add(log);
+        let replication = logs.iter().skip(1).fold(replication, add);
+        let policy = Policy::new().memory(2 << 20);
+        let mut connection = task::spawn(replication.policy(policy).start());
+        let mut stranger = Stranger::new(theirs);
+        let hash = stranger.handshake().await;
+        for (at, log) in logs.iter().enumerate() {
+            let handshake = ReplicationHandshake::new(Side::Initiator, &log.key(), &hash);
+            let name = channel_name(&log.discovery_key());
+            let channel = stranger.link.open(&name, &[ALIAS], &handshake).unwrap();
+            let every_other = Message::Bitfield(Bitfield {
+                start: 0,
+                words: vec![0x5555_5555; 65_536],
+            });
+            stranger.say(channel, &every_other);
+            stranger.flush().await;
+            if at == 3 {
+                break;
+            }
+            let told = || {
+                log.peer_states()
+                    .iter()
+                    .any(|peer| peer.stats.received.bitfield == 1)
+            };
+            soon(async {
+                while !told() {
+                    task::sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .await;
+            assert!(poll_once(&mut connection).await.is_none(), "{at}");
+        }
+        let error = soon(connection).await.unwrap_err();
+        assert!(
+            matches!(error, ReplicateError::TooMuchHeld { limit } if limit == 1 << 20),
+            "{error}"
+        );
+        assert!(error.is_remotes_fault());
     });
 }
