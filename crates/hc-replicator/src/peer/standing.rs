@@ -149,6 +149,10 @@ impl Peer {
         if self.requests.open() == 0 {
             return;
         }
+        if self.applying > 0 {
+            // it is our side that takes its time
+            self.watch.heard = shared.now;
+        }
         if self.watch.heard.after(self.stall()) > shared.now {
             return self.set_watch(shared);
         }

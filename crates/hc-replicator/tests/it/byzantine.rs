@@ -233,3 +233,22 @@ fn who_says_nothing_is_left_with_one_request_and_what_it_sits_on_is_asked_of_oth
     gives(&mut script, PEER, &silent[0].1);
     assert!(standing(&script, PEER).1 > 1);
 }
+
+#[test]
+fn a_peer_whose_answer_is_still_being_stored_has_not_stalled() {
+    let mut script = between_two();
+    let (_, outputs) = script.demand(span(0, 100));
+    let request = asked(&outputs)[0].1;
+    script.elapse(MOMENT);
+    let proof = block_proof(block_of(&request));
+    let id = request.id;
+    let outputs = script.receive(Message::Data(Data { id, proof }));
+    let ticket = effects(&outputs)[0].0;
+    for _ in 0..5 {
+        script.elapse(Duration::from_secs(1));
+        assert!(!standing(&script, PEER).0);
+    }
+    script.complete(ticket, Reply::Applied);
+    script.elapse(Duration::from_secs(1));
+    assert!(standing(&script, PEER).0);
+}
