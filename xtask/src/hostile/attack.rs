@@ -17,7 +17,7 @@ use hc_protocol::message::{
 };
 use hc_protocol::mux::Name;
 
-use super::party::{Party, sync};
+use super::party::{Party, heard, sync};
 
 /// What an attacker knows, and when it has to stop.
 pub(super) struct Target {
@@ -265,14 +265,20 @@ pub(super) enum Deceit {
     Refuses,
     /// Proves a length with a signature that it made up.
     Forges,
+    /// Says that it has more, hears what others have, and never answers.
+    Boasts,
+    /// Takes connections, and says nothing.
+    Mute,
 }
 
 /// All that servers do, by what it is.
-pub(super) const ON_READERS: [(&str, Deceit); 4] = [
+pub(super) const ON_READERS: [(&str, Deceit); 6] = [
     ("answers with blocks that never were", Deceit::Wrong),
     ("says that it has all, and never answers", Deceit::Silent),
     ("says that it has all, and refuses", Deceit::Refuses),
     ("makes up a longer log and its signature", Deceit::Forges),
+    ("says that it has more, and never gives it", Deceit::Boasts),
+    ("takes connections, and says nothing", Deceit::Mute),
 ];
 
 /// Serves lies to whoever connects.
@@ -296,9 +302,15 @@ pub(super) fn deceive(listener: &TcpListener, target: &Target, deceit: Deceit) {
 }
 
 fn lie(stream: TcpStream, target: &Target, deceit: Deceit) -> anyhow::Result<()> {
+    if matches!(deceit, Deceit::Mute) {
+        while target.goes_on() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        return Ok(());
+    }
     let mut party = Party::over(stream, target.key, Side::Responder)?.meet()?;
     let length = match deceit {
-        Deceit::Forges => target.length + 1_000,
+        Deceit::Forges | Deceit::Boasts => target.length + 1_000,
         _ => target.length,
     };
     party.say(&sync(length, false))?;
@@ -309,6 +321,9 @@ fn lie(stream: TcpStream, target: &Target, deceit: Deceit) -> anyhow::Result<()>
     }))?;
     while target.goes_on() {
         for message in party.turn()? {
+            if let (Message::Sync(theirs), Deceit::Boasts) = (&message, deceit) {
+                party.say(&heard(length, theirs.length))?;
+            }
             let Message::Request(request) = message else {
                 continue;
             };
@@ -323,7 +338,7 @@ fn lie(stream: TcpStream, target: &Target, deceit: Deceit) -> anyhow::Result<()>
 fn answer(request: &Request, deceit: Deceit, length: u64) -> Option<Message> {
     let id = request.id;
     match deceit {
-        Deceit::Silent => None,
+        Deceit::Silent | Deceit::Boasts | Deceit::Mute => None,
         Deceit::Refuses => Some(Message::NoData(NoData {
             id,
             reason: NoDataReason::NotAvailable,

@@ -161,3 +161,12 @@ pub(super) fn sync(length: u64, downloading: bool) -> Message {
         allow_push: false,
     })
 }
+
+/// The same, of a peer that has heard how long the log of the other is.
+pub(super) fn heard(length: u64, remote_length: Length) -> Message {
+    let mut message = sync(length, false);
+    if let Message::Sync(sync) = &mut message {
+        sync.remote_length = remote_length;
+    }
+    message
+}
