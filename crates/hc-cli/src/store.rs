@@ -1,6 +1,7 @@
 //! Opening a log's folder for a command, and what the library's errors mean for the exit code.
 
 use std::path::Path;
+use std::{fs, io};
 
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
@@ -12,7 +13,8 @@ use hypercore::{
 
 use crate::args::Encryption;
 use crate::failure::{Failure, Kind, chain};
-use crate::place::Place;
+use crate::output;
+use crate::place::{Place, Which};
 use crate::secret;
 
 /// Opens what is there, only to read it; another process may be writing.
@@ -68,15 +70,71 @@ pub(crate) async fn open(
     builder.open().await.map_err(|error| opening(error, dir))
 }
 
-/// Opens a folder with all its logs, to look after it.
-pub(crate) fn folder(dir: &Path, options: StoreOptions) -> Result<impl Store + use<>, Failure> {
+/// Refuses what is a file, or a log in a store: the whole store is meant.
+pub(crate) fn check_folder(dir: &Path) -> Result<(), Failure> {
     if dir.is_file() {
         let message = "is a file; a folder with a store in it is meant";
         return Err(Failure::new(Kind::NotAvailable, message).at(dir.display()));
     }
+    let place = Place::of(dir);
+    if place.which != Which::Default {
+        let store = place.store.display();
+        let message = format!("is a log in a store; the whole store is meant, {store}");
+        return Err(Failure::new(Kind::Usage, message).at(dir.display()));
+    }
+    Ok(())
+}
+
+/// Opens a folder with all its logs, to look after it.
+pub(crate) fn folder(dir: &Path, options: StoreOptions) -> Result<impl Store + use<>, Failure> {
+    check_folder(dir)?;
     // what is done here is done at once, and nothing beside it
     let store = options.collect(false).open(dir);
     store.map_err(|error| opening(OpenError::Store(error), dir))
+}
+
+/// Bytes that a folder takes on the disk, with all that is in it.
+pub(crate) fn taken(dir: &Path) -> Result<u64, Failure> {
+    let sum = taken_by(dir);
+    sum.map_err(|error| Failure::new(Kind::Other, error).at(dir.display()))
+}
+
+fn taken_by(dir: &Path) -> io::Result<u64> {
+    let mut sum = 0u64;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        sum = sum.saturating_add(if entry.file_type()?.is_dir() {
+            taken_by(&entry.path())?
+        } else {
+            allocated(&entry.metadata()?)
+        });
+    }
+    Ok(sum)
+}
+
+/// Without holes.
+#[cfg(unix)]
+fn allocated(file: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // in units of 512 bytes, whatever the file system's own are
+    file.len().min(file.blocks().saturating_mul(512))
+}
+
+#[cfg(not(unix))]
+fn allocated(file: &fs::Metadata) -> u64 {
+    file.len()
+}
+
+/// Refuses a log that lost roots of its tree, which looks as if it were empty.
+pub(crate) fn check_roots(log: &Hypercore, dir: &Path) -> Result<(), Failure> {
+    let Some(lost) = log.repairing() else {
+        return Ok(());
+    };
+    let message = format!(
+        "the log, of {}, has lost roots of its tree; `hypercore fetch` brings them back",
+        output::blocks(lost.length.get())
+    );
+    Err(Failure::new(Kind::Integrity, message).at(dir.display()))
 }
 
 /// Brings everything to the disk.
@@ -163,6 +221,9 @@ pub(crate) fn opening(error: OpenError, dir: &Path) -> Failure {
         }
         OpenError::Store(StoreError::Damaged(_)) => {
             "; `hypercore repair --accept-loss` goes on without what is lost"
+        }
+        OpenError::Store(StoreError::Locked { .. }) => {
+            "; one process writes at a time: wait until it ends, or stop it"
         }
         OpenError::OtherEncryption { .. } => "; another tool wrote it",
         OpenError::NotEncrypted { .. } => "; leave the encryption key out",

@@ -24,15 +24,23 @@ pub(crate) fn close(store: &dyn Store, dir: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::from(error).at(dir.display()))
 }
 
-/// Does something with a store, and closes it whatever comes of that.
+/// Does something with a store, and closes it whatever comes of that. A folder that was made for nothing
+/// goes again.
 pub(crate) fn with<T>(
     storage: Storage,
     dir: &Path,
     work: impl FnOnce(&dyn Store) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let is_new = !dir.exists();
     let store = open(storage, dir)?;
     let done = work(&*store);
+    let is_void = is_new && done.is_err() && store.cores().is_ok_and(|logs| logs.is_empty());
     let closed = close(&*store, dir);
+    drop(store);
+    if is_void {
+        // should this not succeed, an empty store is left, which does no harm
+        let _ = std::fs::remove_dir_all(dir);
+    }
     let done = done?;
     closed.map(|()| done)
 }
@@ -55,7 +63,13 @@ impl From<StorageError> for Failure {
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         let is_damage = matches!(&error, ExportError::Source(source) if source.is_damage());
-        of(is_damage, &error)
+        let advice = match error {
+            ExportError::Exists => "; remove it, or name another",
+            _ => "",
+        };
+        let mut failure = of(is_damage, &error);
+        failure.message.push_str(advice);
+        failure
     }
 }
 

@@ -34,7 +34,7 @@ impl SourceError {
 
 /// A file that cannot be read, and the place in it.
 #[derive(Debug, Error)]
-#[error("{} at byte {offset}: {fault}", path.display())]
+#[error("{}{}: {fault}", path.display(), place(*offset, fault))]
 pub struct BadFile {
     /// Which file or directory.
     pub path: PathBuf,
@@ -43,6 +43,14 @@ pub struct BadFile {
     /// What is wrong.
     #[source]
     pub fault: FileFault,
+}
+
+/// Where in a file; what is not there has no place.
+fn place(offset: u64, fault: &FileFault) -> String {
+    match fault {
+        FileFault::Absent { .. } => String::new(),
+        _ => format!(" at byte {offset}"),
+    }
 }
 
 impl BadFile {

@@ -31,13 +31,13 @@ pub enum OpenError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The store has no such log, and none was to be created.
-    #[error("the store has no log {}", key.map_or_else(|| "yet".to_owned(), |key| format!("{key:?}")))]
+    #[error("the store has no log {}", key.map_or_else(|| "yet".to_owned(), |key| key.to_string()))]
     Missing {
         /// Which was asked for, if any was.
         key: Option<CoreKey>,
     },
     /// The store has no log with this discovery key; its key alone could make it one.
-    #[error("the store has no log with discovery key {discovery_key:?}")]
+    #[error("the store has no log with discovery key {discovery_key}")]
     Unknown {
         /// Which was asked for.
         discovery_key: DiscoveryKey,

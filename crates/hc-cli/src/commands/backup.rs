@@ -7,19 +7,20 @@ use serde_json::json;
 use crate::args::Backup;
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
-use crate::{secret, transfer};
+use crate::{secret, store, transfer};
 
 pub(crate) fn run(args: &Backup, output: Output) -> Result<(), Failure> {
     let (dir, file) = (&args.dir, &args.file);
-    let keys = transfer::with(Storage::read_only(dir), dir, |store| {
-        KeyBackup::of(store).map_err(|error| Failure::from(error).at(dir.display()))
+    store::check_folder(dir)?;
+    let keys = transfer::with(Storage::read_only(dir), dir, |logs| {
+        KeyBackup::of(logs).map_err(|error| Failure::from(error).at(dir.display()))
     })?;
     if keys.is_empty() {
         let message = "no log here has its secret key";
         return Err(Failure::new(Kind::NotAvailable, message).at(dir.display()));
     }
     if file.exists() {
-        let message = "there is a file already";
+        let message = "there is a file already; remove it, or name another";
         return Err(Failure::new(Kind::Other, message).at(file.display()));
     }
     let passphrase = secret::passphrase(&args.passphrase, true)?;

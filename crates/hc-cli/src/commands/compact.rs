@@ -11,26 +11,30 @@ use crate::progress::Progress;
 use crate::store;
 
 pub(crate) fn run(dir: &Path, output: Output) -> Result<(), Failure> {
-    let (before, after) = compact(dir)?;
-    let freed = before.total.saturating_sub(after.total);
+    store::check_folder(dir)?;
+    let before = if dir.is_dir() { store::taken(dir)? } else { 0 };
+    let blocks = compact(dir)?.live;
+    let after = store::taken(dir)?;
+    let freed = before.saturating_sub(after);
     let value = json!({
-        "before": before.total,
-        "after": after.total,
+        "before": before,
+        "after": after,
         "freed": freed,
-        "blocks": after.live,
+        "blocks": blocks,
     });
     output.result(&value, || {
         format!(
             "{} given back: {} on disk, of which {} in blocks",
             output::bytes(freed),
-            output::bytes(after.total),
-            output::bytes(after.live)
+            output::bytes(after),
+            output::bytes(blocks)
         )
     })
 }
 
-/// What the folder took before and after.
-pub(super) fn compact(dir: &Path) -> Result<(Usage, Usage), Failure> {
+/// Says what is in the folder then. What it takes is to be looked at while nobody has it open: an index
+/// takes room in advance as long as it is.
+pub(super) fn compact(dir: &Path) -> Result<Usage, Failure> {
     let at = |error: StorageError| Failure::from(error).at(dir.display());
     let store = store::folder(dir, StoreOptions::default())?;
     if let Some(damage) = store.damage().map_err(at)?.first() {
@@ -49,5 +53,5 @@ pub(super) fn compact(dir: &Path) -> Result<(Usage, Usage), Failure> {
     let store = store::folder(dir, StoreOptions::default().rebuild_index(true))?;
     let after = store.usage().map_err(at)?;
     store.close().map_err(at)?;
-    Ok((before, after))
+    Ok(after)
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use hypercore::Hypercore;
-use hypercore::transfer::bundle::{ExportOptions, Exported, export, write};
+use hypercore::transfer::bundle::{ExportError, ExportOptions, Exported, export, write};
 use serde_json::json;
 
 use crate::args::Export;
@@ -12,6 +12,9 @@ use crate::failure::{Failure, Kind};
 use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::store;
+
+/// What to do about a log that is damaged.
+const REPAIR: &str = "; `hypercore repair` clears what is bad, and the rest goes out";
 
 pub(crate) async fn run(args: &Export, output: Output) -> Result<(), Failure> {
     let end = args.end.unwrap_or(u64::MAX);
@@ -24,6 +27,7 @@ pub(crate) async fn run(args: &Export, output: Output) -> Result<(), Failure> {
         return Err(Failure::new(Kind::Usage, message));
     }
     let log = store::read(&args.dir, None).await?;
+    store::check_roots(&log, &args.dir)?;
     let mut options = ExportOptions::default().blocks(args.start..end);
     if args.without_user_data {
         options = options.without_user_data();
@@ -69,5 +73,15 @@ fn written(
     } else {
         export(&source, &args.file, options, &mut tell)
     };
-    exported.map_err(|error| Failure::from(error).at(args.file.display()))
+    exported.map_err(|error| match error {
+        ExportError::Source(_) => {
+            let mut failure = Failure::from(error);
+            if failure.kind == Kind::Integrity {
+                failure.message.push_str(REPAIR);
+            }
+            failure.at(args.dir.display())
+        }
+        error if to_stdout => Failure::from(error).at("stdout"),
+        error => Failure::from(error).at(args.file.display()),
+    })
 }

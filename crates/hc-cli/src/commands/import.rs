@@ -10,16 +10,17 @@ use serde_json::json;
 use crate::failure::{Failure, Kind};
 use crate::output::{self, Output};
 use crate::progress::Progress;
-use crate::transfer;
+use crate::{store, transfer};
 
 pub(crate) fn run(file: &Path, dir: &Path, output: Output) -> Result<(), Failure> {
+    store::check_folder(dir)?;
     let at_file = |failure: Failure| failure.at(file.display());
     let opened = File::open(file).map_err(|error| at_file(Failure::new(Kind::Other, error)))?;
     // A file that is no bundle leaves no folder behind.
     let bundle = Bundle::open(opened).map_err(|error| at_file(error.into()))?;
     let mut bar = Progress::blocks(bundle.header().blocks);
-    let imported = transfer::with(Storage::disk(dir), dir, |store| {
-        import(bundle, store, &mut |progress| bar.set(progress.blocks))
+    let imported = transfer::with(Storage::disk(dir), dir, |logs| {
+        import(bundle, logs, &mut |progress| bar.set(progress.blocks))
             .map_err(|error| at_file(error.into()))
     })?;
     drop(bar);
@@ -38,7 +39,7 @@ pub(crate) fn run(file: &Path, dir: &Path, output: Output) -> Result<(), Failure
         let bytes = output::bytes(imported.bytes);
         let present = match imported.present {
             0 => String::new(),
-            present => format!(", {} were there", output::blocks(present)),
+            present => format!(", {} there already", output::blocks(present)),
         };
         format!(
             "key  {}\n{new} taken in, {bytes}{present}; the log has {length}",

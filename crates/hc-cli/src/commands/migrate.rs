@@ -12,7 +12,7 @@ use crate::commands::key;
 use crate::failure::{Failure, Kind};
 use crate::output::{self, Output};
 use crate::progress::Progress;
-use crate::transfer;
+use crate::{store, transfer};
 
 /// What came of all logs together.
 #[derive(Debug, Default)]
@@ -27,21 +27,22 @@ pub(crate) fn run(args: &Migrate, output: Output) -> Result<(), Failure> {
     let since = Instant::now();
     let only = args.key.as_deref().map(key::parse).transpose()?;
     if !args.from.is_dir() {
-        let message = "there is no such folder";
+        let message = if args.from.exists() {
+            "is a file; a folder that version 10 or 11 wrote is meant"
+        } else {
+            "there is no such folder"
+        };
         return Err(Failure::new(Kind::NotAvailable, message).at(args.from.display()));
     }
     if is_ours(&args.from) {
         let message = "is a store of this program's already; there is nothing to migrate";
         return Err(Failure::new(Kind::Usage, message).at(args.from.display()));
     }
+    store::check_folder(&args.dir)?;
     let legacy = Legacy::open(&args.from)?;
-    let sum = transfer::with(Storage::disk(&args.dir), &args.dir, |store| {
-        all(&legacy, store, args, only.as_ref(), output)
+    let sum = transfer::with(Storage::disk(&args.dir), &args.dir, |logs| {
+        all(&legacy, logs, args, only.as_ref(), output)
     })?;
-    if let (Some(key), 0) = (only, sum.logs) {
-        let message = format!("there is no log {key}");
-        return Err(Failure::new(Kind::NotAvailable, message).at(args.from.display()));
-    }
     let value = json!({
         "event": "done",
         "version": legacy.version(),
@@ -119,6 +120,10 @@ fn all(
             say(&found, output)?;
         }
     }
+    if let (Some(key), 0) = (only, sum.logs) {
+        let message = format!("there is no log {key}");
+        return Err(Failure::new(Kind::NotAvailable, message).at(args.from.display()));
+    }
     Ok(sum)
 }
 
@@ -159,11 +164,15 @@ fn say(found: &Migrated, output: Output) -> Result<(), Failure> {
         let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
         let new = output::blocks(copied.blocks);
         let length = output::blocks(copied.length.get());
+        let present = match copied.present {
+            0 => String::new(),
+            present => format!(", {present} there already"),
+        };
         let role = if copied.has_secret_key {
             "writable"
         } else {
             "read only"
         };
-        format!("{}{name}  {new} of {length}, {role}", copied.key)
+        format!("{}{name}  {new} of {length}{present}, {role}", copied.key)
     })
 }

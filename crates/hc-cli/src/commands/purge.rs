@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use hypercore::{Hypercore, IfMissing, Storage};
+use hypercore::{IfMissing, Storage};
 use serde_json::json;
 
 use super::{compact, key};
 use crate::failure::{Failure, Kind};
 use crate::output::{self, Output};
+use crate::place::{Place, Which};
 use crate::store;
 
 pub(crate) async fn run(
@@ -16,15 +17,18 @@ pub(crate) async fn run(
     yes: bool,
     output: Output,
 ) -> Result<(), Failure> {
-    let mut builder = Hypercore::builder(Storage::existing(dir)).if_missing(IfMissing::Fail);
+    let mut place = Place::of(dir);
     if let Some(named) = named {
-        builder = builder.key(key::parse(named)?);
+        if place.which != Which::Default {
+            let message = "names a log already; leave out --key";
+            return Err(Failure::new(Kind::Usage, message).at(dir.display()));
+        }
+        place.which = Which::Key(key::parse(named)?);
     }
-    let log = store::open(builder, dir, None).await?;
+    let builder = place.builder(|dir| Storage::existing(dir));
+    let log = store::open(builder.if_missing(IfMissing::Fail), dir, None).await?;
+    let before = store::taken(&place.store)?;
     let info = log.info();
-    let before = log
-        .usage()
-        .map_err(|error| Failure::from(error).at(dir.display()))?;
     let what = format!(
         "log {} with {}",
         info.key,
@@ -38,8 +42,8 @@ pub(crate) async fn run(
     let purged = log.purge().await;
     drop(log);
     purged.map_err(|error| Failure::from(error).at(dir.display()))?;
-    let (_, after) = compact::compact(dir)?;
-    let freed = before.total.saturating_sub(after.total);
+    compact::compact(&place.store)?;
+    let freed = before.saturating_sub(store::taken(&place.store)?);
     let value = json!({
         "key": info.key.to_string(),
         "discoveryKey": info.discovery_key.to_string(),

@@ -63,7 +63,7 @@ fn text(repaired: &Repaired, damage: &[String]) -> String {
     for (key, blocks) in &repaired.blocks {
         let count = output::blocks(blocks.count());
         lines.push(format!(
-            "log {key}: {count} cleared, `hypercore fetch` brings them back"
+            "log {key}: {count} cleared, `hypercore fetch` brings back what was in there"
         ));
     }
     for key in &repaired.reset {

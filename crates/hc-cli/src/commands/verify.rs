@@ -15,6 +15,7 @@ const NAMED: usize = 10;
 
 pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
     let log = store::read_whole(dir).await?;
+    store::check_roots(&log, dir)?;
     let mut progress = Progress::blocks(log.count(..));
     let found = log.verify(|blocks| progress.set(blocks));
     drop(progress);
@@ -48,16 +49,18 @@ pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
     }
     let some: Vec<String> = bad.iter().take(NAMED).map(u64::to_string).collect();
     let more = if bad.len() > NAMED { ", …" } else { "" };
+    let are = if bad.len() == 1 { "is" } else { "are" };
     let mut message = format!(
-        "{} of those stored are bad: {}{more}",
-        output::blocks(bad.len() as u64),
+        "{} of the stored blocks {are} bad: {}{more}",
+        bad.len(),
         some.join(", ")
     );
     if let Some(first) = found.damaged.first() {
         let (segment, offset) = (first.segment, first.offset);
         let place = format!(", the first in segment {segment} at byte {offset}");
         message.push_str(&place);
-        message.push_str("; `hypercore repair` clears them, `hypercore fetch` brings them back");
+        message
+            .push_str("; `hypercore repair` clears what is bad, `hypercore fetch` brings it back");
     }
     Err(Failure::new(Kind::Integrity, message).at(dir.display()))
 }

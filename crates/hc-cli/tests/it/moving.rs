@@ -52,7 +52,7 @@ fn a_log_travels_in_a_file() {
     );
     hypercore(&["verify", &copy]).ok();
     let out = hypercore(&["import", &file, &copy]).ok().text();
-    assert!(out.contains("40 blocks were there"), "{out}");
+    assert!(out.contains("40 blocks there already"), "{out}");
 
     // What came later follows, alone.
     with_input(&["append", &dir, "--chunk-size", "1000"], &bytes).ok();
@@ -245,6 +245,7 @@ fn a_folder_that_cannot_be_taken_over_is_named() {
         out.stderr.contains(&other) && out.stderr.contains("version 10 or 11"),
         "{out:?}"
     );
+    assert!(!out.stderr.contains("at byte"), "{out:?}");
     let out = hypercore(&["migrate", &place.at("nowhere"), &dir]).code(3);
     assert!(out.stderr.contains("no such folder"), "{out:?}");
     assert!(!place.path("dir").exists());
@@ -262,6 +263,8 @@ fn a_folder_that_cannot_be_taken_over_is_named() {
     fs::write(place.path("other").join("oplog"), b"nothing").unwrap();
     let out = hypercore(&["migrate", &other, &place.at("new")]).code(4);
     assert!(out.stderr.contains("oplog at byte 0"), "{out:?}");
+    // a folder that was made for nothing is not left behind
+    assert!(!place.path("new").exists());
 }
 
 #[test]

@@ -114,3 +114,102 @@ fn compact_says_what_it_gave_back() {
     assert!(out.text().contains("40 of 40 blocks stored"), "{out:?}");
     hypercore(&["compact", &place.path("none").to_string_lossy()]).code(1);
 }
+
+/// An index takes room in advance while it is open: that is no gain.
+#[test]
+fn compacting_what_is_compact_gives_back_nothing() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--chunk-size", "1000"], &noise(90_000)).ok();
+    hypercore(&["compact", &dir]).ok();
+    let before = size(&place.path("log"));
+    let found = hypercore(&["compact", &dir, "--json"]).ok().json();
+    assert!(found["freed"].as_u64().unwrap() < 4096, "{found}");
+    assert!(found["before"].as_u64().unwrap() <= before, "{found}");
+}
+
+/// A log whose tree lost its roots looks empty, and is not sound.
+#[test]
+fn a_log_that_lost_its_roots_is_no_empty_one() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    let segment = place.path("log").join("log").join("00000000.seg");
+    let start = fs::metadata(&segment).unwrap().len();
+    // the first frame has the nodes that the later head leads to
+    let lines: Vec<u8> = (0..64)
+        .flat_map(|n| format!("{n}\n").into_bytes())
+        .collect();
+    with_input(&["append", &dir, "--lines"], &lines).ok();
+    hypercore(&["append", &dir, "--text", "one more"]).ok();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[usize::try_from(start).unwrap() + 60] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let out = hypercore(&["verify", &dir, "--json"]).code(4);
+    let (code, message) = out.error();
+    assert!(
+        code == "integrity" && message.contains("lost roots"),
+        "{message}"
+    );
+    assert!(
+        message.contains("65 blocks") && message.contains("fetch"),
+        "{message}"
+    );
+    let out = hypercore(&["export", &dir, &place.at("file")]).code(4);
+    assert!(out.stderr.contains("lost roots"), "{out:?}");
+    assert!(!place.path("file").exists());
+}
+
+#[test]
+fn what_takes_a_whole_store_says_so_of_a_log_in_it() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    hypercore(&["create", &dir, "--name", "posts"]).ok();
+    let posts = format!("{dir}/posts");
+    let file = place.at("file");
+    for words in [
+        &["repair", &posts][..],
+        &["compact", &posts],
+        &["backup", &posts, &file],
+        &["import", &dir, &posts],
+    ] {
+        let out = hypercore(words).code(2);
+        assert!(out.stderr.contains("the whole store is meant"), "{out:?}");
+    }
+}
+
+#[test]
+fn purge_takes_a_log_by_its_name() {
+    let place = Place::new();
+    let (dir, first) = place.log("log");
+    hypercore(&["create", &dir, "--name", "posts"]).ok();
+    let posts = format!("{dir}/posts");
+    hypercore(&["append", &posts, "--text", "x"]).ok();
+    hypercore(&["purge", &posts, "--key", &first, "--yes"]).code(2);
+    let purged = hypercore(&["purge", &posts, "--yes", "--json"]).ok().json();
+    assert_eq!(purged["blocks"], 1);
+    let out = hypercore(&["info", &posts]).code(1);
+    assert!(out.stderr.contains("has no log"), "{out:?}");
+    let info = hypercore(&["info", &dir, "--json"]).ok().json();
+    assert_eq!(info["key"], first.as_str());
+}
+
+/// The store is named that is damaged, not the file that was to be made; and what to do.
+#[test]
+fn an_export_of_a_damaged_log_says_where_and_what_to_do() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    with_input(&["append", &dir, "--chunk-size", "1000"], &noise(9000)).ok();
+    let segment = place.path("log").join("log").join("00000000.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.len() - 1;
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let out = hypercore(&["verify", &dir]).code(4);
+    assert!(
+        out.stderr.contains("1 of the stored blocks is bad: 8"),
+        "{out:?}"
+    );
+    let out = hypercore(&["export", &dir, &place.at("file")]).code(4);
+    assert!(out.stderr.contains(&format!("{dir}: block 8")), "{out:?}");
+    assert!(out.stderr.contains("`hypercore repair`"), "{out:?}");
+}
