@@ -57,12 +57,12 @@
 //!
 //! A message goes to one peer (`peer/`): `sync` keeps lengths, `have` and `want` who has what, `data`
 //! takes answers, `lean` orders them, `serve` gives them, `push` does so unasked, `announce` tells what is
-//! new, `pace` sizes the window,
-//! `standing` says what its answers are worth. What peers share is in `shared`: the view, the demands (`demand/`), the blocks under way (`flight`). After each
-//! event `machine` settles: it takes back what is not needed, tells peers where we stand, and has
-//! `schedule` find more to ask of those with room, or `hotswap` what others are slow to give. `fork`
-//! follows peers to later forks, `update` ends who waits for a longer log, `seek` asks where bytes lie, `conflict` compares logs that were signed
-//! twice.
+//! new, `pace` sizes the window, `standing` says what its answers are worth. What peers share is in
+//! `shared`: the view, the demands (`demand/`), the blocks under way (`flight`). After each event `machine`
+//! settles: it takes back what is not needed, tells peers where we stand, and has `schedule` find more to
+//! ask of those with room, or `hotswap` what others are slow to give. `fork` follows peers to later forks,
+//! `update` ends who waits for a longer log, `seek` asks where bytes lie, `conflict` compares logs that
+//! were signed twice.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::RwLock;
 
+use bytes::Bytes;
+
 use super::memory::MemoryIndex;
 use super::private::PrivateIndex;
 use super::{Changes, Index, Visit};
 use crate::error::IndexError;
 use crate::lock::{read, write};
-use bytes::Bytes;
 
 /// Bytes of changes that are kept in memory.
 const MAX_IN_MEMORY: u64 = 64 << 20;
