@@ -5,10 +5,10 @@ use std::{fs, io};
 
 use hypercore::encryption::EncryptionKey;
 use hypercore::{
-    AppendError, Builder, ClearError, CloseError, Corestore, DiscoveryKey, DownloadError, GetError,
-    Hypercore, IfMissing, InfoError, ListedCore, OpenError, PurgeError, RefreshError, SeekError,
-    Storage, StorageError, Store, StoreError, StoreOptions, TreeHashError, TruncateError,
-    UpdateError, VerifyError,
+    AppendError, Builder, ClearError, CloseError, Corestore, Damage, DamageKind, DiscoveryKey,
+    DownloadError, GetError, Hypercore, IfMissing, InfoError, ListedCore, OpenError, PurgeError,
+    RefreshError, SeekError, Storage, StorageError, Store, StoreError, StoreOptions, TreeHashError,
+    TruncateError, UpdateError, VerifyError,
 };
 
 use crate::args::Encryption;
@@ -145,26 +145,50 @@ pub(crate) async fn close(log: &Hypercore, dir: &Path) -> Result<(), Failure> {
 }
 
 /// Says why nothing was appended, and what to do about it.
-pub(crate) fn appending(error: AppendError, dir: &Path) -> Failure {
+pub(crate) fn appending(error: AppendError, log: &Hypercore, dir: &Path) -> Failure {
     let advice = match &error {
-        AppendError::NotWritable => "; its secret key is elsewhere",
-        AppendError::EncryptionKeyMissing => "; give --encryption-key",
-        _ => "",
+        AppendError::NotWritable => where_the_key_is(log),
+        AppendError::EncryptionKeyMissing => "; give --encryption-key".to_owned(),
+        _ => String::new(),
     };
     let mut failure = Failure::from(error);
-    failure.message.push_str(advice);
+    failure.message.push_str(&advice);
     failure.at(dir.display())
 }
 
 /// Says why nothing was truncated, and what to do about it.
-pub(crate) fn truncating(error: TruncateError, dir: &Path) -> Failure {
+pub(crate) fn truncating(error: TruncateError, log: &Hypercore, dir: &Path) -> Failure {
     let advice = match &error {
-        TruncateError::NotWritable => "; its secret key is elsewhere",
-        _ => "",
+        TruncateError::NotWritable => where_the_key_is(log),
+        _ => String::new(),
     };
     let mut failure = Failure::from(error);
-    failure.message.push_str(advice);
+    failure.message.push_str(&advice);
     failure.at(dir.display())
+}
+
+/// What may have become of a secret key that is not at hand.
+fn where_the_key_is(log: &Hypercore) -> String {
+    let damage = log.damage().unwrap_or_default();
+    match damage
+        .iter()
+        .find(|damage| damage.kind == DamageKind::Secret)
+    {
+        Some(damage) => format!("; its secret key may be one that can not be read: {damage}{KEYS}"),
+        None => "; its secret key is elsewhere".to_owned(),
+    }
+}
+
+/// What to do about secret keys that can not be read.
+pub(crate) const KEYS: &str =
+    "; `hypercore repair` sets it aside, and `hypercore restore` puts back one from a backup";
+
+/// Whether it is a secret key that is damaged, and not a part of a log.
+pub(crate) fn is_of_key(damage: &Damage) -> bool {
+    matches!(
+        damage.kind,
+        DamageKind::Secret | DamageKind::SecretCorrected
+    )
 }
 
 /// Tells people that what they get is not the plain text. Scripts know by `info`.
@@ -225,6 +249,7 @@ pub(crate) fn opening(error: OpenError, dir: &Path) -> Failure {
         OpenError::Store(StoreError::Locked { .. }) => {
             "; one process writes at a time: wait until it ends, or stop it"
         }
+        OpenError::Storage(StorageError::Damaged(damage)) if is_of_key(damage) => KEYS,
         OpenError::OtherEncryption { .. } => "; another tool wrote it",
         OpenError::NotEncrypted { .. } => "; leave the encryption key out",
         _ => "",

@@ -328,9 +328,13 @@ pub enum DamageKind {
     /// The file that says how far the log is known to reach is not one, or that of another store.
     #[error("recorded position of the log is altered")]
     Position,
-    /// A record of the file of secret keys is torn or altered.
+    /// A record of the file of secret keys is torn or altered, or its header is.
     #[error("record of a secret key is torn or altered")]
     Secret,
+    /// A byte of a record of the file of secret keys is altered, and it is known what it was: the key is
+    /// there.
+    #[error("a byte of a secret key's record is altered; the key is still known")]
+    SecretCorrected,
     /// A node that the head needs is not stored.
     #[error("a root of the tree is missing")]
     Root,

@@ -1,5 +1,5 @@
-//! Bytes that nobody vouches for, as segments of a log and as pages of an index: what the fuzz targets of
-//! the workspace do with them.
+//! Bytes that nobody vouches for, as segments of a log, as pages of an index and as a file of secret keys: what
+//! the fuzz targets of the workspace do with them.
 //!
 //! Owns the way from any bytes to frames that are whole, so that what they say is looked at and not only
 //! their checksums. Each body takes any bytes and must neither panic nor take memory without bound.
@@ -15,6 +15,7 @@ use crate::index::page::LocatorPage;
 use crate::log::Lsn;
 use crate::log::frame::Draft;
 use crate::log::segment::{self, Header, StoreId};
+use crate::record::StoreSecret;
 use crate::record::entry::{Entry, NodesAt};
 use crate::store::Store;
 
@@ -98,6 +99,49 @@ pub fn page(input: &[u8]) {
         let at = Entry::encode_all(entries.iter(), &mut out);
         let again = entries.into_iter().zip(at).collect();
         assert_eq!(Entry::decode_all(&out), Some(again));
+    }
+}
+
+/// The bytes as a file of secret keys, and as what is behind its header.
+pub fn secrets(input: &[u8]) {
+    const FILE: &str = "SECRETS";
+    let input = input.get(..MAX_INPUT).unwrap_or(input);
+    let disk = FaultDisk::new();
+    let secret = |byte| StoreSecret::from_bytes([byte; 32]);
+    let made = disk.open(options().create(true));
+    let kept = made.is_ok_and(|store| store.set_secret(secret(1)).is_ok());
+    assert!(kept, "an empty disk takes a secret");
+    let whole = disk.read(FILE).unwrap_or_default();
+    let header = whole.get(..16).unwrap_or_default();
+    for bytes in [input.to_vec(), [header, input].concat()] {
+        disk.write(FILE, bytes.clone());
+        let Ok(store) = disk.open(options()) else {
+            continue;
+        };
+        let is_damaged = store.damage().is_ok_and(|damage| !damage.is_empty());
+        let _ = store.set_secret(secret(2));
+        let now = disk.read(FILE).unwrap_or_default();
+        assert!(
+            !is_damaged || now.starts_with(keys(&bytes)),
+            "something was lost"
+        );
+        assert!(store.repair(&mut |_| {}).is_ok(), "not repaired");
+        drop(store);
+        let store = disk.open(options()).ok();
+        let damage = store.and_then(|store| store.damage().ok());
+        assert_eq!(damage, Some(Vec::new()), "repaired, and damaged");
+    }
+}
+
+/// What there may be keys in: all but a last record without a seed.
+fn keys(file: &[u8]) -> &[u8] {
+    let behind = file.len().saturating_sub(16).saturating_sub(1);
+    let last = 16 + behind / 100 * 100;
+    let mut seed = file.iter().skip(last + 36).take(32);
+    if seed.any(|byte| *byte != 0) {
+        file
+    } else {
+        file.get(..last).unwrap_or(file)
     }
 }
 

@@ -62,6 +62,12 @@ pub struct Repaired {
     /// Logs whose secret keys are here and whose last appends may be lost. Whoever appends to one of
     /// them has to see first that no peer has more of it.
     pub suspect: Vec<DiscoveryKey>,
+    /// Logs of whose secret keys a byte was altered, which is as it was again; 32 zero bytes stand for the
+    /// secret of the store itself.
+    pub corrected_keys: Vec<DiscoveryKey>,
+    /// Secret keys that can not be read, by the log that their records name, in which bytes may be altered
+    /// too. They were set aside.
+    pub lost_keys: Vec<DiscoveryKey>,
 }
 
 impl Repaired {
@@ -151,7 +157,8 @@ pub trait Store: Debug + Send + Sync {
     /// Keeps a secret, for good. On the device when this returns.
     ///
     /// # Errors
-    /// [`StorageError::OtherSecret`] where another is kept.
+    /// [`StorageError::OtherSecret`] where another is kept, [`StorageError::Damaged`] where one may be, and
+    /// can not be read.
     fn set_secret(&self, secret: StoreSecret) -> Result<(), StorageError>;
 
     /// The log with this discovery key, where roots of its tree are lost and
@@ -209,8 +216,8 @@ pub trait Store: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Parts of the store that are known to be damaged, and were passed over when it was opened. A block
-    /// that is damaged is not known before it is read.
+    /// Parts of the store that are known to be damaged, and were passed over when it was opened, those of
+    /// its secret keys too. A block that is damaged is not known before it is read.
     ///
     /// # Errors
     /// [`StorageError::Closed`].

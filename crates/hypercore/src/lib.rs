@@ -277,6 +277,6 @@ pub use hc_merkle::{
 pub use hc_protocol::Side as Role;
 pub use hc_replicator::{Counts, PeerPolicy, PullPolicy, Stats};
 pub use hc_storage::{
-    ActiveCore, CoreEntry, Damage, Durability, MemoryStore, Moment, NamespaceId,
+    ActiveCore, CoreEntry, Damage, DamageKind, Durability, MemoryStore, Moment, NamespaceId,
     OpenError as StoreError, Repaired, StorageError, Store, StoreOptions, Topic, Usage,
 };

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hc_merkle::hash::{leaf_node, parent_node};
 use hc_merkle::{BlockIndex, Head, Length, Node, NodeIndex, SignatureError, TreeHash};
-use hc_storage::{CoreRead, StorageError};
+use hc_storage::{CoreRead, Damage, StorageError};
 use thiserror::Error;
 
+use crate::error::InfoError;
 use crate::hypercore::Hypercore;
 
 /// What was found; see [`Hypercore::verify`].
@@ -72,6 +73,24 @@ pub enum VerifyError {
 }
 
 impl Hypercore {
+    /// What the store of the log, with all other logs in it, knows to be damaged: parts of its own log, and
+    /// records of secret keys. Reads nothing; of blocks, [`verify`](Self::verify) tells.
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// # use hypercore::{Hypercore, Storage};
+    /// # let log = Hypercore::builder(Storage::memory()).open().await?;
+    /// assert!(log.damage()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`InfoError`] where the store was closed.
+    pub fn damage(&self) -> Result<Vec<Damage>, InfoError> {
+        Ok(self.core.store.damage()?)
+    }
+
     /// Rehashes every block that is stored and ties it to the signed head; calls `progress` with the
     /// number of blocks done, now and then. A block that does not hold is named, not an error.
     ///

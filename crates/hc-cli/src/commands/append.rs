@@ -121,5 +121,5 @@ async fn append(log: &Hypercore, dir: &Path, blocks: Vec<Vec<u8>>) -> Result<(),
     let appended = log.append_batch(blocks).await;
     appended
         .map(drop)
-        .map_err(|error| store::appending(error, dir))
+        .map_err(|error| store::appending(error, log, dir))
 }

@@ -1,7 +1,7 @@
 //! `backup`: the secret keys of a folder's logs, sealed.
 
-use hypercore::Storage;
 use hypercore::transfer::backup::{KeyBackup, Sealing, write_file};
+use hypercore::{DamageKind, Storage};
 use serde_json::json;
 
 use crate::args::Backup;
@@ -12,9 +12,18 @@ use crate::{secret, store, transfer};
 pub(crate) fn run(args: &Backup, output: Output) -> Result<(), Failure> {
     let (dir, file) = (&args.dir, &args.file);
     store::check_folder(dir)?;
-    let keys = transfer::with(Storage::read_only(dir), dir, |logs| {
-        KeyBackup::of(logs).map_err(|error| Failure::from(error).at(dir.display()))
+    let at = |failure: Failure| failure.at(dir.display());
+    let (keys, damage) = transfer::with(Storage::read_only(dir), dir, |logs| {
+        let keys = KeyBackup::of(logs).map_err(|error| at(error.into()))?;
+        let damage = logs.damage().map_err(|error| at(error.into()))?;
+        Ok((keys, damage))
     })?;
+    let lost = damage
+        .iter()
+        .find(|damage| damage.kind == DamageKind::Secret);
+    if let (Some(damage), true) = (lost, keys.is_empty()) {
+        return Err(Failure::new(Kind::Integrity, damage));
+    }
     if keys.is_empty() {
         let message = "no log here has its secret key";
         return Err(Failure::new(Kind::NotAvailable, message).at(dir.display()));
@@ -28,7 +37,9 @@ pub(crate) fn run(args: &Backup, output: Output) -> Result<(), Failure> {
     let written = write_file(file, &sealed);
     written.map_err(|error| Failure::new(Kind::Other, error).at(file.display()))?;
     let names: Vec<String> = keys.logs().map(|key| key.to_string()).collect();
-    let value = json!({ "keys": names, "fileBytes": sealed.len() });
+    let of_keys = damage.iter().filter(|damage| store::is_of_key(damage));
+    let places: Vec<String> = of_keys.map(ToString::to_string).collect();
+    let value = json!({ "keys": names, "fileBytes": sealed.len(), "damage": places });
     output.result(&value, || {
         format!(
             "{} secret {} sealed in {}: without the passphrase nobody can open it, you neither",
@@ -36,5 +47,12 @@ pub(crate) fn run(args: &Backup, output: Output) -> Result<(), Failure> {
             if names.len() == 1 { "key" } else { "keys" },
             file.display(),
         )
-    })
+    })?;
+    match lost {
+        Some(lost) => {
+            let message = format!("a key is not in the backup: {lost}");
+            Err(Failure::new(Kind::Integrity, message))
+        }
+        None => Ok(()),
+    }
 }

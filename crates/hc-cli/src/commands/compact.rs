@@ -37,7 +37,9 @@ pub(crate) fn run(dir: &Path, output: Output) -> Result<(), Failure> {
 pub(super) fn compact(dir: &Path) -> Result<Usage, Failure> {
     let at = |error: StorageError| Failure::from(error).at(dir.display());
     let store = store::folder(dir, StoreOptions::default())?;
-    if let Some(damage) = store.damage().map_err(at)?.first() {
+    let damage = store.damage().map_err(at)?;
+    // keys are not in what is compacted
+    if let Some(damage) = damage.iter().find(|damage| !store::is_of_key(damage)) {
         let message = format!("{damage}; `hypercore repair` drops what is damaged");
         return Err(Failure::new(Kind::Integrity, message));
     }

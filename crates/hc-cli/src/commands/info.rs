@@ -14,10 +14,16 @@ pub(crate) async fn run(args: &Store, output: Output) -> Result<(), Failure> {
     let usage = log
         .usage()
         .map_err(|error| Failure::from(error).at(args.dir.display()))?;
-    output.result(&value(&info, &usage), || text(&info, &usage))
+    let damage = log
+        .damage()
+        .map_err(|error| Failure::from(error).at(args.dir.display()))?;
+    let damage: Vec<String> = damage.iter().map(ToString::to_string).collect();
+    output.result(&value(&info, &usage, &damage), || {
+        text(&info, &usage, &damage)
+    })
 }
 
-fn value(info: &Info, usage: &Usage) -> Value {
+fn value(info: &Info, usage: &Usage, damage: &[String]) -> Value {
     json!({
         "key": info.key.to_string(),
         "discoveryKey": info.discovery_key.to_string(),
@@ -30,6 +36,7 @@ fn value(info: &Info, usage: &Usage) -> Value {
         "writable": info.has_secret_key,
         "encrypted": info.encrypted,
         "treeHash": info.tree_hash.to_string(),
+        "damage": damage,
         "storage": {
             "total": usage.total,
             "blocks": usage.live,
@@ -40,7 +47,7 @@ fn value(info: &Info, usage: &Usage) -> Value {
     })
 }
 
-fn text(info: &Info, usage: &Usage) -> String {
+fn text(info: &Info, usage: &Usage, damage: &[String]) -> String {
     let yes = |is: bool| if is { "yes" } else { "no" };
     let rows = [
         ("key", info.key.to_string()),
@@ -75,6 +82,8 @@ fn text(info: &Info, usage: &Usage) -> String {
             ),
         ),
     ];
+    let damage = damage.iter().map(|place| ("damage", place.clone()));
+    let rows = rows.into_iter().chain(damage);
     let rows = rows.map(|(name, value)| format!("{name:<14} {value}"));
-    rows.join("\n")
+    rows.collect::<Vec<_>>().join("\n")
 }

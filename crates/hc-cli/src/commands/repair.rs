@@ -52,7 +52,18 @@ fn value(repaired: &Repaired, damage: &[String]) -> Value {
         "cleared": blocks.collect::<Vec<_>>(),
         "reset": names(&repaired.reset),
         "suspect": names(&repaired.suspect),
+        "correctedKeys": names(&repaired.corrected_keys),
+        "lostKeys": names(&repaired.lost_keys),
     })
+}
+
+/// A secret key, by the log that its record names.
+fn whose(key: &DiscoveryKey) -> String {
+    if *key == DiscoveryKey([0; 32]) {
+        "the secret that keys of named logs follow from".to_owned()
+    } else {
+        format!("secret key of log {key}")
+    }
 }
 
 fn text(repaired: &Repaired, damage: &[String]) -> String {
@@ -74,6 +85,15 @@ fn text(repaired: &Repaired, damage: &[String]) -> String {
     for key in &repaired.suspect {
         lines.push(format!(
             "log {key}: its last appends may be lost; append only once no peer has more of it"
+        ));
+    }
+    for key in &repaired.corrected_keys {
+        lines.push(format!("{}: written as it was", whose(key)));
+    }
+    for key in &repaired.lost_keys {
+        lines.push(format!(
+            "{}: set aside in SECRETS.damaged, `hypercore restore` puts back one from a backup",
+            whose(key)
         ));
     }
     lines.push("repaired".to_owned());

@@ -22,8 +22,9 @@ pub(crate) async fn run(
     let truncated = match truncate.await {
         Ok(truncated) => truncated,
         Err(error) => {
+            let failure = store::truncating(error, &log, &args.dir);
             store::close(&log, &args.dir).await.ok();
-            return Err(store::truncating(error, &args.dir));
+            return Err(failure);
         }
     };
     let bytes = log.byte_length().get();

@@ -19,16 +19,21 @@ pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
     let mut progress = Progress::blocks(log.count(..));
     let found = log.verify(|blocks| progress.set(blocks));
     drop(progress);
-    let found = found.map_err(|error| Failure::from(error).at(dir.display()))?;
+    let at = |failure: Failure| failure.at(dir.display());
+    let found = found.map_err(|error| at(error.into()))?;
+    let damage = log.damage().map_err(|error| at(error.into()))?;
+    let damage: Vec<String> = damage.iter().map(ToString::to_string).collect();
+    let is_ok = found.is_ok() && damage.is_empty();
     let bad: Vec<u64> = found.bad.iter().map(|index| index.get()).collect();
     let value = json!({
-        "ok": found.is_ok(),
+        "ok": is_ok,
         "length": found.length.get(),
         "blocks": found.blocks,
         "bytes": found.bytes,
         "treeHash": found.tree_hash.to_string(),
         "bad": bad,
         "damaged": found.damaged.iter().map(place).collect::<Vec<_>>(),
+        "damage": damage,
     });
     output.result(&value, || {
         let head = format!(
@@ -44,8 +49,12 @@ pub(crate) async fn run(dir: &Path, output: Output) -> Result<(), Failure> {
             head
         }
     })?;
-    if found.is_ok() {
+    if is_ok {
         return Ok(());
+    }
+    if found.is_ok() {
+        let message = format!("{}; `hypercore repair` sees to it", damage.join("; "));
+        return Err(Failure::new(Kind::Integrity, message));
     }
     let some: Vec<String> = bad.iter().take(NAMED).map(u64::to_string).collect();
     let more = if bad.len() > NAMED { ", …" } else { "" };

@@ -15,6 +15,7 @@ mod core;
 mod core_entry;
 mod gather;
 mod holes;
+mod key_record;
 mod load;
 mod lookups;
 mod names;

@@ -273,6 +273,8 @@ pub(super) fn check_foreign(disk: &dyn Disk) -> Result<(), OpenError> {
         segment::DIR,
         INDEX,
         secrets::FILE,
+        secrets::NEW_FILE,
+        secrets::SET_ASIDE,
         REBUILD,
         mark::NEW_FILE,
     ];

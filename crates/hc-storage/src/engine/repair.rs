@@ -1,6 +1,6 @@
 //! What is damaged, and dropping it: blocks that are not what was written are cleared, so that peers can
 //! be asked for them; frames that are not whole are left out of the log; a log whose tree has holes at
-//! its roots starts again from nothing, unless its secret key is here.
+//! its roots starts again from nothing, unless its secret key is here; secret keys are mended or set aside.
 //!
 //! Knows nothing of signatures: `verify`, above, ties blocks to those.
 
@@ -23,12 +23,11 @@ use crate::record::entry::{Entry, HeadRecord};
 use crate::store::{CoreRead, CoreStore, Repaired};
 
 impl Engine {
-    /// What is known to be damaged in the log.
+    /// What is known to be damaged in the log, and among the secret keys.
     pub(crate) fn damage(&self) -> Vec<Damage> {
-        lock(&self.gaps)
-            .iter()
-            .map(|gap| self.damage_of(gap))
-            .collect()
+        let gaps = lock(&self.gaps);
+        let in_log = gaps.iter().map(|gap| self.damage_of(gap));
+        in_log.chain(self.secrets.damage()).collect()
     }
 
     fn damage_of(&self, gap: &Gap) -> Damage {
@@ -94,6 +93,9 @@ impl Engine {
             done.blocks.push((name, bad));
         }
         self.drop_gaps(&mut done)?;
+        let keys = self.secrets.repair()?;
+        done.corrected_keys = keys.corrected;
+        done.lost_keys = keys.set_aside;
         Ok(done)
     }
 

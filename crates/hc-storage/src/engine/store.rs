@@ -229,7 +229,14 @@ impl Store for DiskStore {
         match self.0.secrets.of_store() {
             Some(kept) if kept == secret => Ok(()),
             Some(_) => Err(StorageError::OtherSecret),
-            None => Ok(self.0.secrets.set_of_store(&secret)?),
+            None => {
+                // one that was kept, and can not be read now, is not to be replaced unnoticed
+                let is_log = |key: &DiscoveryKey| self.find(key).is_ok_and(|log| log.is_some());
+                if let Some(damage) = self.0.secrets.unreadable(is_log) {
+                    return Err(damage.into());
+                }
+                Ok(self.0.secrets.set_of_store(&secret)?)
+            }
         }
     }
 

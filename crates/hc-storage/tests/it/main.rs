@@ -15,6 +15,7 @@ mod log;
 mod model;
 mod position;
 mod scale;
+mod secrets;
 mod seen;
 mod space;
 mod suite;

@@ -34,6 +34,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("request", tree::request),
     ("store_frames", store::frames),
     ("store_page", store::page),
+    ("store_secrets", store::secrets),
     ("store_segment", store::segment),
     ("stranger", wire::stranger),
     ("v10", transfer::v10),

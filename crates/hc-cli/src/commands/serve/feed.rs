@@ -18,14 +18,18 @@ pub(super) async fn run(args: &Serve, logs: &[Hypercore]) -> Result<(), Failure>
         return future::pending().await;
     };
     if !log.is_writable() {
-        return Err(store::appending(hypercore::AppendError::NotWritable, dir));
+        return Err(store::appending(
+            hypercore::AppendError::NotWritable,
+            log,
+            dir,
+        ));
     }
     let batches = read(args.cut.clone());
     while let Ok(batch) = batches.recv().await {
         let batch = batch.map_err(|error| Failure::new(Kind::Other, error).at("stdin"))?;
         log.append_batch(batch)
             .await
-            .map_err(|error| store::appending(error, dir))?;
+            .map_err(|error| store::appending(error, log, dir))?;
     }
     // The end of stdin is not the end of the server.
     future::pending().await
