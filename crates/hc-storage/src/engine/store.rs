@@ -351,7 +351,7 @@ impl Engine {
         // whoever collects ends soon
         drop(lock(&self.collecting));
         let done = match self.access {
-            Access::ReadWrite => self.log.check().and_then(|()| self.checkpoint()),
+            Access::ReadWrite => self.log.trim().and_then(|()| self.checkpoint()),
             Access::ReadOnly => Ok(()),
         };
         self.log.fail(Arc::new(StorageError::Closed));

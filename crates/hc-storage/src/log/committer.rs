@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::files::Files;
 use super::frame::{Draft, Part};
 use super::mark::Mark;
+use super::room;
 use super::segment::{self, Header, StoreId};
 use super::{Locator, Lsn, Position};
 use crate::disk::{Disk, DiskFile, fault};
@@ -58,6 +59,10 @@ struct Tail {
     synced: Lsn,
     segment: u32,
     file: Arc<dyn DiskFile>,
+    /// Where that file ends, if that is behind its frames.
+    room: u64,
+    /// Whether somebody in the queue waits for the device.
+    lasting: bool,
     failed: Option<Arc<StorageError>>,
 }
 
@@ -101,6 +106,8 @@ impl Log {
             synced: end.lsn,
             segment: end.segment,
             file,
+            room: 0,
+            lasting: false,
             failed: None,
         };
         Self {
@@ -120,7 +127,7 @@ impl Log {
         let mut tail = lock(&self.tail);
         tail.last = last;
         (tail.next, tail.written, tail.synced) = (end, end.lsn, end.lsn);
-        (tail.segment, tail.file) = (end.segment, file);
+        (tail.segment, tail.file, tail.room) = (end.segment, file, 0);
         self.written
             .store(pack(end.segment, end.offset), Ordering::Release);
     }
@@ -156,6 +163,7 @@ impl Log {
             crc,
         });
         tail.queue.push(Queued { at, len, parts });
+        tail.lasting |= level == Durability::Disk;
         tail.queued_len = tail.queued_len.saturating_add(len);
         self.unsynced.fetch_add(len, Ordering::Relaxed);
         if level > Durability::Buffered || tail.queued_len > MAX_BUFFERED {
@@ -302,18 +310,20 @@ impl Log {
         tail.in_flight = Some(Arc::clone(&group));
         tail.writing = true;
         let (file, number) = (Arc::clone(&tail.file), tail.segment);
+        let lasting = std::mem::take(&mut tail.lasting);
         drop(tail);
         let written = self.write_group(&group, file, number);
+        if lasting && written.is_ok() {
+            self.make_room(&group);
+        }
         let mut tail = lock(&self.tail);
         tail.writing = false;
         tail.in_flight = None;
         let outcome = match (written, group.last()) {
             (Ok(()), Some(last)) => {
                 tail.written = last.at.lsn.next();
-                let end = u64::from(last.at.offset).saturating_add(last.len);
-                let end = u32::try_from(end).unwrap_or(u32::MAX);
                 self.written
-                    .store(pack(last.at.segment, end), Ordering::Release);
+                    .store(pack(last.at.segment, last.end()), Ordering::Release);
                 Ok(())
             }
             (Ok(()), None) => Ok(()),
@@ -342,6 +352,7 @@ impl Log {
     ) -> Result<(), IoFault> {
         // where each segment was written to, and the last one apart: mostly it is the only one
         let mut done: Vec<(u32, Arc<dyn DiskFile>, u64)> = Vec::new();
+        let mut end = offset_of(self.written.load(Ordering::Relaxed));
         let mut current = None;
         for run in group.chunk_by(|a, b| a.at.segment == b.at.segment) {
             let Some(first) = run.first() else { continue };
@@ -349,11 +360,12 @@ impl Log {
             let written = if first.at.segment == number {
                 Ok(())
             } else {
-                self.rotate(&file, number, first.at).map(|next| {
+                self.rotate(&file, number, end, first.at).map(|next| {
                     file = next;
                     number = first.at.segment;
                 })
             };
+            end = run.last().map_or(end, Queued::end);
             let written = written.and_then(|()| {
                 done.extend(current.replace((number, Arc::clone(&file), start)));
                 write_run(&*file, run, start).map_err(|source| {
@@ -384,15 +396,48 @@ impl Log {
         }
     }
 
-    /// Finishes a segment and starts the next. All frames of a finished segment are on the device.
+    /// Puts zeros behind a group that was written, if the next ones are to find room there.
+    fn make_room(&self, group: &[Queued]) {
+        let Some(last) = group.last() else { return };
+        let (file, room) = {
+            let tail = lock(&self.tail);
+            (Arc::clone(&tail.file), tail.room)
+        };
+        let len = group.iter().map(|queued| queued.len).sum();
+        let limit = self.segment_len.load(Ordering::Relaxed);
+        let room = room::ahead(&*file, room, last.end().into(), len, limit.into());
+        lock(&self.tail).room = room;
+    }
+
+    /// Gives back the room behind the last frame.
+    pub(crate) fn trim(&self) -> Result<(), StorageError> {
+        self.check()?;
+        let end = self.flush()?;
+        let mut tail = lock(&self.tail);
+        if std::mem::take(&mut tail.room) > 0 {
+            let cut = tail.file.set_len(end.offset.into());
+            let name = segment::name(tail.segment);
+            cut.map_err(fault(&*self.disk, Action::Truncate, &name))?;
+        }
+        Ok(())
+    }
+
+    /// Finishes a segment and starts the next. All frames of a finished segment are on the device, and
+    /// nothing is behind them.
     fn rotate(
         &self,
         old: &Arc<dyn DiskFile>,
         number: u32,
+        end: u32,
         first: Position,
     ) -> Result<Arc<dyn DiskFile>, IoFault> {
+        let name = segment::name(number);
+        if lock(&self.tail).room > 0 {
+            old.set_len(end.into())
+                .map_err(fault(&*self.disk, Action::Truncate, &name))?;
+        }
         old.sync()
-            .map_err(fault(&*self.disk, Action::Sync, &segment::name(number)))?;
+            .map_err(fault(&*self.disk, Action::Sync, &name))?;
         let header = Header {
             number: first.segment,
             store: self.store,
@@ -404,6 +449,7 @@ impl Log {
         tail.synced = tail.synced.max(first.lsn);
         tail.segment = first.segment;
         tail.file = Arc::clone(&file);
+        tail.room = 0;
         Ok(file)
     }
 
@@ -418,6 +464,14 @@ impl Log {
         if tail.waiting > 0 {
             self.changed.notify_all();
         }
+    }
+}
+
+impl Queued {
+    /// Where the next one begins.
+    fn end(&self) -> u32 {
+        let end = u64::from(self.at.offset).saturating_add(self.len);
+        u32::try_from(end).unwrap_or(u32::MAX)
     }
 }
 
@@ -513,4 +567,8 @@ impl Pending for Syncing {
 /// Segment and offset as one number, in their order.
 const fn pack(segment: u32, offset: u32) -> u64 {
     ((segment as u64) << 32) | offset as u64
+}
+
+fn offset_of(packed: u64) -> u32 {
+    u32::try_from(packed & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }

@@ -381,23 +381,32 @@ fn no_flipped_bit_in_the_log_goes_unnoticed() -> Outcome {
 
 #[test]
 fn a_frame_known_to_be_on_the_device_is_never_cut() -> Outcome {
-    let disk = FaultDisk::new();
-    let options = || StoreOptions::default().create(true).background(false);
-    let store = disk.open(options())?;
-    let core = create(&store, 1)?;
-    append(&*core, 2, 0, Durability::Disk)?;
-    let length = disk.read("log/00000000.seg").ok_or("segment")?.len();
-    append(&*core, 2, 0, Durability::Disk)?;
-    append(&*core, 2, 0, Durability::Disk)?;
-    let image = disk.image(Survival::Process(0));
-    let mut bytes = image.read("log/00000000.seg").ok_or("segment")?;
-    bytes[length + 40] ^= 1;
-    image.write("log/00000000.seg", bytes.clone());
-    let store = image.open(options())?;
-    let damage = store.damage()?;
-    assert_eq!(damage.len(), 1);
-    assert_eq!(damage[0].offset, length as u64);
-    assert_eq!(image.read("log/00000000.seg"), Some(bytes));
+    // with zeros behind the last frame, and without
+    for level in [Durability::Disk, Durability::Os] {
+        let disk = FaultDisk::new();
+        let options = || StoreOptions::default().create(true).background(false);
+        let store = disk.open(options())?;
+        let core = create(&store, 1)?;
+        append(&*core, 2, 0, Durability::Os)?;
+        store.sync(Durability::Disk)?;
+        let length = disk.read("log/00000000.seg").ok_or("segment")?.len();
+        for _ in 0..2 {
+            append(&*core, 2, 0, level)?;
+            store.sync(Durability::Disk)?;
+        }
+        let image = disk.image(Survival::Process(0));
+        let mut bytes = image.read("log/00000000.seg").ok_or("segment")?;
+        bytes[length + 40] ^= 1;
+        image.write("log/00000000.seg", bytes.clone());
+        let store = image.open(options())?;
+        let damage = store.damage()?;
+        assert_eq!(damage.len(), 1);
+        assert_eq!(damage[0].offset, length as u64);
+        let after = image.read("log/00000000.seg").ok_or("segment")?;
+        let (kept, cut) = bytes.split_at(after.len());
+        assert!(kept == after && cut.iter().all(|byte| *byte == 0));
+        assert_eq!(cut.is_empty(), level == Durability::Os);
+    }
     Ok(())
 }
 

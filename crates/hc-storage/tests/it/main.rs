@@ -14,6 +14,7 @@ mod kill;
 mod log;
 mod model;
 mod position;
+mod room;
 mod scale;
 mod secrets;
 mod seen;

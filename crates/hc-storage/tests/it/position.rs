@@ -200,7 +200,8 @@ fn what_a_crash_tore_behind_the_position_is_cut_and_nothing_before_it() -> Outco
     let recorded = disk.read("POSITION");
     let store = disk.open(options())?;
     let core = reopen(&store, 1)?;
-    append(&*core, 10, 0, Durability::Disk)?;
+    append(&*core, 10, 0, Durability::Os)?;
+    store.sync(Durability::Disk)?;
     let acknowledged = log_of(&disk).len();
     append(&*core, 10, 0, Durability::Os)?;
     let end = log_of(&disk).len();
