@@ -268,6 +268,28 @@ impl Batch {
         self.base
     }
 
+    /// Whether all that it does is to add nodes and blocks, or to move the head.
+    pub(crate) fn only_adds(&self) -> bool {
+        let Self {
+            base: _,
+            truncate: None,
+            inherit: None,
+            nodes: _,
+            blocks: _,
+            head: _,
+            clears,
+            manifest: None,
+            encryption: None,
+            hints: None,
+            user_data,
+            group: None,
+        } = self
+        else {
+            return false;
+        };
+        clears.is_empty() && user_data.is_empty()
+    }
+
     /// Checks everything but the base, for a log of `length` blocks at `fork`.
     pub(crate) fn check(&self, fork: Fork, length: Length) -> Result<(), BatchError> {
         let after = self.check_head(fork, length)?;

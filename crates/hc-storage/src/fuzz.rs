@@ -67,8 +67,8 @@ pub fn frames(input: &[u8]) {
         };
         let (parts, _) = draft.seal(lsn, Lsn(0), STORE);
         lsn = lsn.next();
-        for part in &parts {
-            bytes.extend_from_slice(part.as_ref());
+        for part in parts.iter() {
+            bytes.extend_from_slice(part);
         }
     }
     open(&bytes);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hc_merkle::{BlockIndex, Head, Length};
+use hc_merkle::{BlockIndex, Head, Length, Node};
 
 use super::core::CoreHandle;
 use super::lookups::{Lookups, Seen};
@@ -95,11 +95,7 @@ impl CoreHandle {
     }
 
     fn commit_of(&self, state: &State, batch: Batch) -> Result<Commit, StorageError> {
-        let found = state.at();
-        if let Some(expected) = batch.base.filter(|expected| *expected != found) {
-            return Err(StorageError::Stale { expected, found });
-        }
-        batch.check(found.0, found.1)?;
+        state.check_batch(&batch)?;
         if batch.inherit.is_some() && state.lineage.is_none() {
             return Err(BatchError::NotABranch.into());
         }
@@ -107,10 +103,7 @@ impl CoreHandle {
         let mut clears = batch.clears;
         clears.extend(inherit.map(|length| 0..length));
         clears.retain(|range| range.start < range.end);
-        let mut blocks = Vec::with_capacity(batch.blocks.len());
-        for block in &batch.blocks {
-            blocks.push(slot(block)?);
-        }
+        let blocks = slots(&batch.blocks)?;
         let entry = Entry {
             truncate: batch.truncate.map(Length::get),
             inherit,
@@ -155,23 +148,14 @@ impl CoreHandle {
     ) -> Result<(), StorageError> {
         let old = seen.state.facts.head.roots();
         let cut = entry.truncate.unwrap_or(u64::MAX);
+        let old = old.get(..old.partition_point(|root| root.index.end().get() <= cut));
         let mut lookups = self.lookups_through(seen);
         let mut missing = Vec::new();
-        for (at, root) in head.roots().iter().enumerate() {
-            let kept = root.index.end().get() <= cut;
-            if kept && old.get(at) == Some(root) {
-                continue;
-            }
-            let place = entry
-                .nodes
-                .binary_search_by_key(&root.index, |node| node.index);
-            if place.is_ok_and(|place| entry.nodes.get(place) == Some(root)) {
-                continue;
-            }
+        for root in other_roots(head, old.unwrap_or_default(), &entry.nodes) {
             let found = lookups
                 .node(root.index)
                 .map_err(|error| self.engine.distrust(error))?;
-            if !kept || found != Some(*root) {
+            if root.index.end().get() > cut || found != Some(*root) {
                 missing.push(*root);
             }
         }
@@ -179,6 +163,27 @@ impl CoreHandle {
         entry.nodes.append(&mut missing);
         Ok(())
     }
+}
+
+/// The roots of a head that are neither at the front of those of another nor among some nodes, which are in
+/// the order of their indexes.
+pub(crate) fn other_roots<'a>(
+    head: &'a Head,
+    known: &[Node],
+    nodes: &[Node],
+) -> impl Iterator<Item = &'a Node> {
+    let roots = head.roots().iter().enumerate();
+    let other = roots.filter(move |(at, root)| {
+        let found = || nodes.binary_search_by_key(&root.index, |node| node.index);
+        let added = || found().is_ok_and(|place| nodes.get(place) == Some(root));
+        known.get(*at) != Some(root) && !added()
+    });
+    other.map(|(_, root)| root)
+}
+
+/// What is written of blocks besides their bytes.
+pub(crate) fn slots(blocks: &[(BlockIndex, Bytes)]) -> Result<Vec<BlockSlot>, BatchError> {
+    blocks.iter().map(slot).collect()
 }
 
 fn slot((index, bytes): &(BlockIndex, Bytes)) -> Result<BlockSlot, BatchError> {
@@ -199,13 +204,16 @@ impl Engine {
     pub(crate) fn commit_batch(
         &self,
         handle: &CoreHandle,
-        batch: Batch,
+        mut batch: Batch,
         level: Durability,
     ) -> Result<Ticket, StorageError> {
         self.make_way(batch.byte_len())?;
-        let placed = Core::writing(&[&handle.core], || {
-            self.commit(vec![handle.prepare(batch)?], level)
-        })?;
+        let placed = match handle.add(&mut batch, level)? {
+            Some(placed) => placed,
+            None => Core::writing(&[&handle.core], || {
+                self.commit(vec![handle.prepare(batch)?], level)
+            })?,
+        };
         self.relieve()?;
         Ok(self.ticket(&placed, level))
     }
@@ -251,12 +259,7 @@ impl Engine {
         let nodes = Entry::encode_all(commits.iter().map(|commit| &*commit.entry), &mut body);
         let blocks = commits.iter_mut().map(|commit| &mut commit.blocks);
         let blocks = blocks.flat_map(std::mem::take).map(|(_, bytes)| bytes);
-        let draft = Draft::new(body, blocks).ok_or(BatchError::TooManyOperations)?;
-        let len = draft.frame_len();
-        let placed = self.log.append(draft, level)?;
-        if level == Durability::Buffered && !self.worker.ask_flush() {
-            self.log.flush()?;
-        }
+        let placed = self.put(body, blocks, level)?;
         let mut at = placed;
         for (commit, nodes) in commits.into_iter().zip(nodes) {
             let data = commit.entry.data_len();
@@ -265,6 +268,22 @@ impl Engine {
             at.data = at
                 .data
                 .saturating_add(u32::try_from(data).unwrap_or(u32::MAX));
+        }
+        Ok(placed)
+    }
+
+    /// Writes a frame, while the gate is open: what it says is then made visible.
+    pub(crate) fn put(
+        &self,
+        body: Vec<u8>,
+        blocks: impl Iterator<Item = Bytes>,
+        level: Durability,
+    ) -> Result<Placed, StorageError> {
+        let draft = Draft::new(body, blocks).ok_or(BatchError::TooManyOperations)?;
+        let len = draft.frame_len();
+        let placed = self.log.append(draft, level)?;
+        if level == Durability::Buffered && !self.worker.ask_flush() {
+            self.log.flush()?;
         }
         self.pressure.bytes.fetch_add(len, Ordering::Relaxed);
         if self.log.unsynced() >= u64::from(self.options.segment_len) / 8 {
@@ -383,16 +402,15 @@ impl Engine {
         } else if effects.parent.is_some() {
             registry.note_branch(core.id);
         }
-        if data > 0 {
+        registry.note_data(placed.segment, data);
+        if cleared > 0 {
             let space = registry.space_of(placed.segment);
-            space.data = space.data.saturating_add(data);
-            space.live = space.live.saturating_add(data).saturating_sub(cleared);
+            space.live = space.live.saturating_sub(cleared);
         }
         self.note_space(&mut registry, &effects, &repeated, sharing);
         let heirs = effects.heirs.iter().map(|heir| &heir.branch);
         for core in heirs.chain([&core]) {
-            let dirty = registry.dirty.entry(core.id);
-            dirty.or_insert_with(|| Arc::clone(core));
+            registry.note_changed(core);
         }
     }
 
@@ -457,9 +475,15 @@ impl Engine {
 impl Commit {
     /// About how many bytes the entry and its small blocks take.
     fn front_len(&self) -> usize {
-        let copied = Draft::copied_len(self.blocks.iter().map(|(_, bytes)| bytes));
-        64 + self.entry.nodes.len() * 40 + self.entry.blocks.len() * 8 + copied
+        let nodes = self.entry.nodes.len();
+        front_len(nodes, &self.blocks)
     }
+}
+
+/// About how many bytes an entry with so many nodes takes, and those of its blocks that are copied.
+pub(crate) fn front_len(nodes: usize, blocks: &[(BlockIndex, Bytes)]) -> usize {
+    let copied = Draft::copied_len(blocks.iter().map(|(_, bytes)| bytes));
+    64 + nodes * 40 + blocks.len() * 8 + copied
 }
 
 impl Effects {

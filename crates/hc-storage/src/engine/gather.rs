@@ -366,7 +366,7 @@ impl Output {
         let draft = Draft::new(body, blocks.iter().cloned()).ok_or_else(|| too_long.clone())?;
         let (len, mut offset) = (draft.frame_len(), self.at + draft.data_offset());
         let (parts, _) = draft.seal(self.lsn, Lsn::default(), engine.id);
-        let parts: Vec<&[u8]> = parts.iter().map(AsRef::as_ref).collect();
+        let parts: Vec<&[u8]> = parts.iter().collect();
         let written = self.file.write_at(&parts, self.at);
         written.map_err(fault(&*engine.disk, Action::Write, segment::NEW))?;
         let start = u32::try_from(self.at).map_err(|_| too_long.clone())?;

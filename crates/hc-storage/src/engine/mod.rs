@@ -5,6 +5,7 @@
 //! checkpoint closes it for the moment it takes to note where the log ends and to set aside what the index
 //! lacks.
 
+mod addition;
 mod branch;
 mod checkpoint;
 mod choose;
@@ -161,6 +162,21 @@ impl Registry {
     pub(crate) fn space_of(&mut self, segment: u32) -> &mut Space {
         self.dirty_space.insert(segment);
         self.space.entry(segment).or_default()
+    }
+
+    /// Notes bytes of blocks that were written to a segment and are stored.
+    pub(crate) fn note_data(&mut self, segment: u32, len: u64) {
+        if len > 0 {
+            let space = self.space_of(segment);
+            space.data = space.data.saturating_add(len);
+            space.live = space.live.saturating_add(len);
+        }
+    }
+
+    /// Notes that a log has changes that the index lacks.
+    pub(crate) fn note_changed(&mut self, core: &Arc<Core>) {
+        let dirty = self.dirty.entry(core.id);
+        dirty.or_insert_with(|| Arc::clone(core));
     }
 
     /// Forgets the segments for whose places one stands.

@@ -87,7 +87,12 @@ impl Nodes {
             while let Some((end, passed)) = open.pop_if(|(end, _)| *end <= middle) {
                 table.insert(order_at(end, passed.node.index), passed);
             }
-            open.push((index.end().get(), node));
+            let end = index.end().get();
+            if index.depth() == 0 {
+                table.insert(order_at(end, index), node);
+            } else {
+                open.push((end, node));
+            }
         }
         while let Some((end, node)) = open.pop() {
             table.insert(order_at(end, node.node.index), node);

@@ -13,11 +13,12 @@ use hc_merkle::manifest::Manifest;
 use hc_merkle::{Fork, Head, Length, Node, NodeIndex};
 
 use super::overlay::{Lookup, Overlay};
+use crate::batch::Batch;
 use crate::error::StorageError;
 use crate::lock::{lock, read};
 use crate::log::committer::Placed;
 use crate::log::{Locator, PlacedNode, place_nodes};
-use crate::record::entry::{CoreId, Entry, HeadRecord, Identity, NodesAt};
+use crate::record::entry::{BlockSlot, CoreId, Entry, HeadRecord, Identity, NodesAt};
 use crate::record::{Alias, EncryptionScheme, Hints, Moment, Topic};
 
 /// A log. There is one of these for each log that is open or has changes that the index lacks.
@@ -107,6 +108,16 @@ struct Saved {
     nodes: HashMap<u64, Node>,
     /// The live log has other nodes, or none, past this length.
     cut: u64,
+}
+
+/// What a commit that takes nothing away adds to a log.
+#[derive(Debug)]
+pub(crate) struct Gain<'a> {
+    pub(crate) nodes: &'a [Node],
+    pub(crate) nodes_at: NodesAt,
+    pub(crate) blocks: &'a [BlockSlot],
+    /// With what is written of it.
+    pub(crate) head: Option<(Head, HeadRecord)>,
 }
 
 /// What a commit takes away.
@@ -270,6 +281,15 @@ impl State {
         self.facts.bitfield.get(block)
     }
 
+    /// Checks whether a batch is one for the log as it is.
+    pub(crate) fn check_batch(&self, batch: &Batch) -> Result<(), StorageError> {
+        let found = self.at();
+        if let Some(expected) = batch.base.filter(|expected| *expected != found) {
+            return Err(StorageError::Stale { expected, found });
+        }
+        Ok(batch.check(found.0, found.1)?)
+    }
+
     /// Whether anybody reads the log as it was.
     pub(crate) fn is_pinned(&self) -> bool {
         let held = |snapshot: &Weak<Pinned>| snapshot.strong_count() > 0;
@@ -285,9 +305,7 @@ impl State {
         placed: &Placed,
         nodes: NodesAt,
     ) -> Vec<Locator> {
-        let (segment, data) = (placed.segment, placed.data);
         self.join(entry, Moment(placed.lsn.0));
-        self.dirty.any = true;
         if entry.delete {
             self.deleted = true;
         }
@@ -307,24 +325,7 @@ impl State {
         if let Some(length) = entry.inherit {
             self.leave_below(|_| true, length);
         }
-        let overlay = self.overlay();
-        overlay
-            .nodes
-            .extend(place_nodes(&entry.nodes, segment, nodes));
-        let mut repeated = Vec::new();
-        let mut offset = data;
-        for slot in &entry.blocks {
-            let locator = Locator {
-                segment,
-                offset,
-                len: slot.len,
-                crc: slot.crc,
-            };
-            let old = overlay.locators.insert(slot.index, locator);
-            repeated.extend(old.filter(|old| old.segment == segment && old.offset >= data));
-            offset = offset.saturating_add(slot.len);
-        }
-        self.set_bits(&entry.blocks);
+        let repeated = self.add(&entry.nodes, &entry.blocks, placed, nodes);
         if let Some(head) = entry.head.take() {
             self.record = head;
             self.resolved = false;
@@ -342,6 +343,49 @@ impl State {
         repeated
     }
 
+    /// Adds nodes and blocks that were placed in the log. Returns the locators of blocks that are there more
+    /// than once.
+    fn add(
+        &mut self,
+        nodes: &[Node],
+        blocks: &[BlockSlot],
+        placed: &Placed,
+        first: NodesAt,
+    ) -> Vec<Locator> {
+        let (segment, data) = (placed.segment, placed.data);
+        self.dirty.any = true;
+        let overlay = self.overlay();
+        overlay.nodes.extend(place_nodes(nodes, segment, first));
+        let mut repeated = Vec::new();
+        let mut offset = data;
+        for slot in blocks {
+            let locator = Locator {
+                segment,
+                offset,
+                len: slot.len,
+                crc: slot.crc,
+            };
+            let old = overlay.locators.insert(slot.index, locator);
+            repeated.extend(old.filter(|old| old.segment == segment && old.offset >= data));
+            offset = offset.saturating_add(slot.len);
+        }
+        self.set_bits(blocks);
+        repeated
+    }
+
+    /// Adds nodes and blocks that the log lacks, and moves its head. Says whether it has changes since that
+    /// the index lacks, where it had none before.
+    pub(crate) fn gain(&mut self, gain: Gain<'_>, placed: &Placed) -> bool {
+        let clean = !self.dirty.any;
+        self.add(gain.nodes, gain.blocks, placed, gain.nodes_at);
+        if let Some((head, record)) = gain.head {
+            self.be_active(Moment(placed.lsn.0));
+            self.record = record;
+            self.resolve(head);
+        }
+        clean
+    }
+
     /// What is newer than the index, to be added to.
     pub(crate) fn overlay(&mut self) -> &mut Overlay {
         self.active.get_or_insert_default()
@@ -357,11 +401,18 @@ impl State {
             let active = None;
             *membership = Some(Arc::new(Membership { topic, active }));
         }
-        if let (Some(membership), true) = (&mut *membership, entry.head.is_some()) {
-            Arc::make_mut(membership).active = Some(now);
+        if entry.head.is_some() {
+            self.be_active(now);
         }
-        if let (Some(membership), Some(active)) = (membership, entry.active) {
+        if let (Some(membership), Some(active)) = (&mut self.facts.membership, entry.active) {
             Arc::make_mut(membership).active = active.checked_sub(1).map(Moment);
+        }
+    }
+
+    /// In its group, the log is the one whose head moved last.
+    fn be_active(&mut self, now: Moment) {
+        if let Some(membership) = &mut self.facts.membership {
+            Arc::make_mut(membership).active = Some(now);
         }
     }
 
@@ -405,7 +456,7 @@ impl State {
         }
     }
 
-    fn set_bits(&mut self, slots: &[crate::record::entry::BlockSlot]) {
+    fn set_bits(&mut self, slots: &[BlockSlot]) {
         for run in slots.chunk_by(|a, b| a.index.checked_add(1) == Some(b.index)) {
             if let Some((first, last)) = run.first().zip(run.last()) {
                 self.facts
@@ -452,9 +503,7 @@ impl State {
         let cut = entry.truncate.map(|length| length..u64::MAX);
         let mut ranges: Vec<Range<u64>> = cut.iter().chain(&entry.clears).cloned().collect();
         let kept = cut.map_or(u64::MAX, |cut| cut.start);
-        let stored = |slot: &&crate::record::entry::BlockSlot| {
-            slot.index < kept && self.facts.bitfield.get(slot.index)
-        };
+        let stored = |slot: &&BlockSlot| slot.index < kept && self.facts.bitfield.get(slot.index);
         ranges.extend(
             entry
                 .blocks

@@ -42,11 +42,12 @@ impl<V> Table<V> {
 
     /// Enters a value; returns the one that it replaces.
     pub(crate) fn insert(&mut self, number: u64, value: V) -> Option<V> {
-        if let Some(old) = self.place(number).and_then(|place| self.row.get_mut(place)) {
-            return Some(std::mem::replace(old, value));
-        }
-        if number != self.end() {
-            let ahead = self.row.is_empty() || number > self.end();
+        let end = self.end();
+        if number != end {
+            if let Some(old) = self.place(number).and_then(|place| self.row.get_mut(place)) {
+                return Some(std::mem::replace(old, value));
+            }
+            let ahead = self.row.is_empty() || number > end;
             if !ahead || self.row.len() >= ROW {
                 return self.rest.insert(number, value);
             }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use bytes::Bytes;
 
 use super::files::Files;
-use super::frame::{Draft, Part};
+use super::frame::{Draft, Parts};
 use super::mark::Mark;
 use super::room;
 use super::segment::{self, Header, StoreId};
@@ -70,7 +70,7 @@ struct Tail {
 struct Queued {
     at: Position,
     len: u64,
-    parts: Vec<Part>,
+    parts: Parts,
 }
 
 /// Where a frame went.
@@ -506,8 +506,7 @@ impl Tail {
         let queued = in_flight.chain(&self.queue).find(holds)?;
         let mut skip = (offset - queued.at.offset) as usize;
         let mut out = Vec::with_capacity(len);
-        for part in &queued.parts {
-            let part = part.as_ref();
+        for part in queued.parts.iter() {
             let from = part.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(part.len());
             out.extend_from_slice(from.get(..len - out.len()).unwrap_or(from));
@@ -518,15 +517,14 @@ impl Tail {
 
 /// Writes frames that follow each other.
 fn write_run(file: &dyn DiskFile, run: &[Queued], start: u64) -> io::Result<()> {
-    if let [Queued { parts, .. }] = run
-        && let [part] = parts.as_slice()
+    if let [queued] = run
+        && let Some(whole) = queued.parts.whole()
     {
-        return file.write_at(&[part.as_ref()], start);
+        return file.write_at(&[whole], start);
     }
-    let count = run.iter().map(|queued| queued.parts.len()).sum();
+    let count = run.iter().map(|queued| queued.parts.count()).sum();
     let mut parts: Vec<&[u8]> = Vec::with_capacity(count);
-    let all = run.iter().flat_map(|queued| &queued.parts);
-    parts.extend(all.map(AsRef::as_ref));
+    parts.extend(run.iter().flat_map(|queued| queued.parts.iter()));
     file.write_at(&parts, start)
 }
 

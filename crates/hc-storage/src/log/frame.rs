@@ -4,6 +4,8 @@
 //! of a block cannot put a frame into them, nor does one of another store count. Each block has its own
 //! in the body, so that one block can be read and verified without the rest of its frame.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 
 use super::Lsn;
@@ -92,8 +94,8 @@ impl Header {
 /// A frame that is ready but for its place in the log.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// The first begins with the header's place and the body.
-    parts: Vec<Part>,
+    /// With the header's place.
+    parts: Parts,
     body_len: u32,
     body_crc: u32,
     data_len: u32,
@@ -116,18 +118,64 @@ impl Copied {
     }
 }
 
-/// Some bytes of a frame.
+/// The bytes of a frame: mostly in one piece.
 #[derive(Debug)]
-pub(crate) enum Part {
+pub(crate) struct Parts {
+    /// Header and body, and the bytes of small blocks.
+    front: Vec<u8>,
+    rest: Vec<Part>,
+}
+
+/// Some bytes behind the front of a frame.
+#[derive(Debug)]
+enum Part {
     Shared(Bytes),
     Copied(Vec<u8>),
 }
 
-impl AsRef<[u8]> for Part {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Shared(bytes) => bytes,
-            Self::Copied(bytes) => bytes,
+impl Parts {
+    /// All of them, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let rest = self.rest.iter().map(|part| match part {
+            Part::Shared(bytes) => &bytes[..],
+            Part::Copied(bytes) => bytes,
+        });
+        std::iter::once(self.front.as_slice()).chain(rest)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        1 + self.rest.len()
+    }
+
+    /// The bytes, if they are in one piece.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        self.rest.is_empty().then_some(&self.front)
+    }
+
+    /// Where bytes are appended.
+    fn end(&mut self) -> Option<&mut Vec<u8>> {
+        match self.rest.last_mut() {
+            None => Some(&mut self.front),
+            Some(Part::Copied(bytes)) => Some(bytes),
+            Some(Part::Shared(_)) => None,
+        }
+    }
+}
+
+/// Most bytes of room that a thread keeps from a frame for its next one.
+const SPARE: usize = 16 << 10;
+
+thread_local! {
+    /// Room of a frame that is no more. To get it anew for each costs an append more than to fill it.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        if self.front.capacity() <= SPARE {
+            // a thread that ends keeps nothing
+            let _ = ROOM.try_with(|room| room.set(std::mem::take(&mut self.front)));
         }
     }
 }
@@ -135,7 +183,9 @@ impl AsRef<[u8]> for Part {
 impl Draft {
     /// Room for the header; the body is appended to it.
     pub(crate) fn body_buffer(capacity: usize) -> Vec<u8> {
-        let mut buffer = Vec::with_capacity(HEADER_LEN + capacity);
+        let mut buffer = ROOM.try_with(Cell::take).unwrap_or_default();
+        buffer.clear();
+        buffer.reserve(HEADER_LEN + capacity);
         buffer.resize(HEADER_LEN, 0);
         buffer
     }
@@ -146,7 +196,10 @@ impl Draft {
         let body = front.get(HEADER_LEN..)?;
         let (body_len, body_crc) = (u32::try_from(body.len()).ok()?, crc32c::crc32c(body));
         let mut draft = Self {
-            parts: vec![Part::Copied(front)],
+            parts: Parts {
+                front,
+                rest: Vec::new(),
+            },
             body_len,
             body_crc,
             data_len: 0,
@@ -172,11 +225,11 @@ impl Draft {
 
     fn push(&mut self, block: Bytes) {
         if !self.copied.takes(block.len()) {
-            self.parts.push(Part::Shared(block));
-        } else if let Some(Part::Copied(last)) = self.parts.last_mut() {
-            last.extend_from_slice(&block);
+            self.parts.rest.push(Part::Shared(block));
+        } else if let Some(end) = self.parts.end() {
+            end.extend_from_slice(&block);
         } else {
-            self.parts.push(Part::Copied(block.to_vec()));
+            self.parts.rest.push(Part::Copied(block.to_vec()));
         }
     }
 
@@ -190,7 +243,7 @@ impl Draft {
     }
 
     /// The frame as it is written, and the checksum in its header.
-    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn, store: StoreId) -> (Vec<Part>, u32) {
+    pub(crate) fn seal(mut self, lsn: Lsn, synced: Lsn, store: StoreId) -> (Parts, u32) {
         let (body_len, data_len) = (self.body_len, self.data_len);
         let mut header = Header {
             crc: 0,
@@ -200,9 +253,7 @@ impl Draft {
             synced,
         };
         header.crc = header.checksum(self.body_crc, store);
-        if let Some(Part::Copied(front)) = self.parts.first_mut()
-            && let Some(place) = front.get_mut(..HEADER_LEN)
-        {
+        if let Some(place) = self.parts.front.get_mut(..HEADER_LEN) {
             place.copy_from_slice(&header.encode());
         }
         (self.parts, header.crc)

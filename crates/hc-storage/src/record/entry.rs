@@ -79,6 +79,11 @@ pub(crate) struct BlockSlot {
     pub(crate) crc: u32,
 }
 
+/// Bytes in some blocks.
+pub(crate) fn data_len(blocks: &[BlockSlot]) -> u64 {
+    blocks.iter().map(|slot| u64::from(slot.len)).sum()
+}
+
 /// A head without its roots, which are nodes like others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeadRecord {
@@ -170,12 +175,7 @@ impl Entry {
             out.push(INHERIT);
             varint::put(out, length);
         }
-        let nodes = self.encode_nodes(out);
-        self.encode_blocks(out);
-        if let Some(head) = &self.head {
-            out.push(HEAD);
-            head.encode(out);
-        }
+        let nodes = encode_added(&self.nodes, &self.blocks, self.head.as_ref(), out);
         for range in &self.clears {
             out.push(CLEAR);
             varint::put(out, range.start);
@@ -183,34 +183,6 @@ impl Entry {
         }
         self.encode_facts(out);
         nodes
-    }
-
-    fn encode_nodes(&self, out: &mut Vec<u8>) -> NodesAt {
-        if self.nodes.is_empty() {
-            return None;
-        }
-        out.push(NODES);
-        varint::put(out, self.nodes.len() as u64);
-        let first = u32::try_from(out.len()).ok();
-        for node in &self.nodes {
-            put_node(out, node);
-        }
-        first
-    }
-
-    /// One operation for each run of blocks that follow each other.
-    fn encode_blocks(&self, out: &mut Vec<u8>) {
-        let follows = |a: &BlockSlot, b: &BlockSlot| a.index.checked_add(1) == Some(b.index);
-        for run in self.blocks.chunk_by(follows) {
-            let Some(first) = run.first() else { continue };
-            out.push(BLOCKS);
-            varint::put(out, first.index);
-            varint::put(out, run.len() as u64);
-            for slot in run {
-                varint::put(out, slot.len.into());
-                out.extend_from_slice(&slot.crc.to_le_bytes());
-            }
-        }
     }
 
     fn encode_facts(&self, out: &mut Vec<u8>) {
@@ -272,7 +244,7 @@ impl Entry {
 
     /// Bytes in its blocks.
     pub(crate) fn data_len(&self) -> u64 {
-        self.blocks.iter().map(|slot| u64::from(slot.len)).sum()
+        data_len(&self.blocks)
     }
 
     fn decode_operation(&mut self, operation: u8, cursor: &mut Cursor<'_>) -> Option<()> {
@@ -328,6 +300,61 @@ impl Entry {
             });
         }
         Some(())
+    }
+}
+
+/// The body of a frame that says nothing but what is added to a log. Says where in `out` the first node is.
+pub(crate) fn encode_addition(
+    core: CoreId,
+    nodes: &[Node],
+    blocks: &[BlockSlot],
+    head: Option<&HeadRecord>,
+    out: &mut Vec<u8>,
+) -> NodesAt {
+    varint::put(out, core.0);
+    encode_added(nodes, blocks, head, out)
+}
+
+fn encode_added(
+    nodes: &[Node],
+    blocks: &[BlockSlot],
+    head: Option<&HeadRecord>,
+    out: &mut Vec<u8>,
+) -> NodesAt {
+    let nodes = encode_nodes(nodes, out);
+    encode_blocks(blocks, out);
+    if let Some(head) = head {
+        out.push(HEAD);
+        head.encode(out);
+    }
+    nodes
+}
+
+fn encode_nodes(nodes: &[Node], out: &mut Vec<u8>) -> NodesAt {
+    if nodes.is_empty() {
+        return None;
+    }
+    out.push(NODES);
+    varint::put(out, nodes.len() as u64);
+    let first = u32::try_from(out.len()).ok();
+    for node in nodes {
+        put_node(out, node);
+    }
+    first
+}
+
+/// One operation for each run of blocks that follow each other.
+fn encode_blocks(blocks: &[BlockSlot], out: &mut Vec<u8>) {
+    let follows = |a: &BlockSlot, b: &BlockSlot| a.index.checked_add(1) == Some(b.index);
+    for run in blocks.chunk_by(follows) {
+        let Some(first) = run.first() else { continue };
+        out.push(BLOCKS);
+        varint::put(out, first.index);
+        varint::put(out, run.len() as u64);
+        for slot in run {
+            varint::put(out, slot.len.into());
+            out.extend_from_slice(&slot.crc.to_le_bytes());
+        }
     }
 }
 
@@ -480,5 +507,50 @@ pub(crate) fn take_option(cursor: &mut Cursor<'_>) -> Option<Option<Bytes>> {
         0 => Some(None),
         1 => Some(Some(Bytes::copy_from_slice(cursor.bytes()?))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_addition_is_written_as_the_entry_that_says_the_same() {
+        let node = |index| Node {
+            index: NodeIndex::new(index),
+            size: ByteLength::new(index * 1000),
+            hash: Hash([7; 32]),
+        };
+        let slot = |index| BlockSlot {
+            index,
+            len: 300,
+            crc: 0x0102_0304,
+        };
+        let head = HeadRecord {
+            fork: Fork::new(1),
+            length: Length::new(200),
+            signature: Some(Bytes::from_static(b"signed")),
+        };
+        let pair = vec![node(397), node(398)];
+        let scattered = vec![slot(7), slot(8), slot(100)];
+        let cases = [
+            (pair.clone(), vec![slot(199)], Some(head.clone())),
+            (pair, scattered, None),
+            (vec![], vec![slot(199)], None),
+            (vec![], vec![], Some(head)),
+        ];
+        for (nodes, blocks, head) in cases {
+            let (mut out, mut addition) = (Vec::new(), Vec::new());
+            let first = encode_addition(CoreId(300), &nodes, &blocks, head.as_ref(), &mut addition);
+            let entry = Entry {
+                nodes,
+                blocks,
+                head,
+                ..Entry::new(CoreId(300))
+            };
+            let at = Entry::encode_all(std::iter::once(&entry), &mut out);
+            assert_eq!((&addition, [first].as_slice()), (&out, at.as_slice()));
+            assert_eq!(Entry::decode_all(&addition), Some(vec![(entry, first)]));
+        }
     }
 }
