@@ -21,6 +21,10 @@ pub(crate) enum Kind {
     Locked,
     /// 6: unreachable, refused, timed out.
     Network,
+    /// 130: SIGINT, as shells have it.
+    Interrupted,
+    /// 143: SIGTERM.
+    Terminated,
 }
 
 impl Kind {
@@ -33,20 +37,30 @@ impl Kind {
             Self::Integrity => "integrity",
             Self::Locked => "locked",
             Self::Network => "network",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
         }
     }
 }
 
-impl From<Kind> for ExitCode {
+impl From<Kind> for u8 {
     fn from(kind: Kind) -> Self {
-        Self::from(match kind {
+        match kind {
             Kind::Other => 1,
             Kind::Usage => 2,
             Kind::NotAvailable => 3,
             Kind::Integrity => 4,
             Kind::Locked => 5,
             Kind::Network => 6,
-        })
+            Kind::Interrupted => 130,
+            Kind::Terminated => 143,
+        }
+    }
+}
+
+impl From<Kind> for ExitCode {
+    fn from(kind: Kind) -> Self {
+        u8::from(kind).into()
     }
 }
 

@@ -19,6 +19,7 @@ mod signals;
 mod store;
 mod transfer;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -49,6 +50,21 @@ fn main() -> ExitCode {
         Err(error) => return fail(&Failure::new(Kind::Usage, one_line(&error)), wants_json),
     };
     let output = Output::new(cli.json);
+    if let Some(comfort) = commands::when_interrupted(&cli.command) {
+        let say = move |kind| {
+            // behind what the terminal shows of the keys, and of a bar
+            if std::io::stderr().is_terminal() {
+                eprintln!();
+            }
+            fail(
+                &Failure::new(kind, format!("interrupted; {comfort}")),
+                cli.json,
+            );
+        };
+        if let Err(failure) = signals::end_when_told(output, say) {
+            return fail(&failure, cli.json);
+        }
+    }
     match async_std::task::block_on(commands::run(cli.command, output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure, cli.json),

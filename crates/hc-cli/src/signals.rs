@@ -1,9 +1,11 @@
-//! The signals that end a command which would go on for ever: an interrupt, and a polite kill.
+//! The signals that end a command: an interrupt, and a polite kill. Some end well by themselves, since they
+//! would go on for ever; all others are ended, and say so.
 
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 
 use crate::failure::{Failure, Kind};
+use crate::output::Output;
 
 /// SIGINT and SIGTERM, caught as long as this lives.
 pub(crate) struct Stop(Signals);
@@ -22,7 +24,35 @@ impl Stop {
 
     /// Resolves when the first of them comes.
     pub(crate) async fn wait(&mut self) {
-        // An error of one delivery is no reason to go on: it did arrive.
-        self.0.next().await;
+        self.kind().await;
     }
+
+    async fn kind(&mut self) -> Kind {
+        match self.0.next().await {
+            Some(Ok(Signal::Term)) => Kind::Terminated,
+            // An error of one delivery is no reason to go on: it did arrive.
+            _ => Kind::Interrupted,
+        }
+    }
+}
+
+/// From now on, a signal ends the process with the code that shells use, once `say` has said so. A second one
+/// does not wait for that: whoever is to read it may not be reading.
+pub(crate) fn end_when_told(
+    output: Output,
+    say: impl FnOnce(Kind) + Send + 'static,
+) -> Result<(), Failure> {
+    let mut stop = Stop::new()?;
+    async_std::task::spawn(async move {
+        let kind = stop.kind().await;
+        std::thread::spawn(move || {
+            // what is said is the last line then, and no other is cut
+            let _stdout = output.is_json().then(|| std::io::stdout().lock());
+            say(kind);
+            std::process::exit(u8::from(kind).into());
+        });
+        stop.wait().await;
+        std::process::exit(u8::from(kind).into());
+    });
+    Ok(())
 }

@@ -25,3 +25,9 @@ pub const MAX_HOLES: usize = 1 << 16;
 
 /// How long a batch at [`Durability::Buffered`](crate::Durability::Buffered) may stay in this process.
 pub const BUFFER_DELAY: Duration = Duration::from_millis(50);
+
+/// Most directories of readers that were killed that one more reader removes.
+pub const MAX_LEFT_BEHIND: usize = 16;
+
+/// Most entries of the system's temporary directory that are looked through for them.
+pub const MAX_LOOKED_THROUGH: usize = 16 << 10;

@@ -31,6 +31,21 @@ use crate::args::Command;
 use crate::failure::Failure;
 use crate::output::Output;
 
+/// What to say of a command that was interrupted; `None` of one that ends by itself then.
+pub(crate) fn when_interrupted(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Serve(_) | Command::Fetch(_) | Command::Demo { .. } | Command::Watch { .. } => {
+            None
+        }
+        Command::Cat(args) if args.live => None,
+        Command::Append(_) => Some("what was appended until then stays"),
+        Command::Export(_) | Command::Import { .. } | Command::Migrate(_) => {
+            Some("the same command goes on from there")
+        }
+        _ => Some("nothing is half done"),
+    }
+}
+
 /// Runs a command to its end.
 pub(crate) async fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {

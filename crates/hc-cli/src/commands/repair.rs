@@ -21,9 +21,16 @@ pub(crate) fn run(dir: &Path, accept_loss: bool, output: Output) -> Result<(), F
         .repair(&mut |blocks| progress.set(blocks))
         .map_err(at)?;
     drop(progress);
+    let is_void = store.cores().map_err(at)?.is_empty();
     store.close().map_err(at)?;
     let damage: Vec<String> = damage.iter().map(ToString::to_string).collect();
-    output.result(&value(&repaired, &damage), || text(&repaired, &damage))
+    output.result(&value(&repaired, &damage), || {
+        let mut text = text(&repaired, &damage);
+        if is_void {
+            text.push_str("; no log is left here, `hypercore fetch` brings back what peers have");
+        }
+        text
+    })
 }
 
 /// Blocks that there are to be read.

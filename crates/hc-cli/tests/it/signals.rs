@@ -1,5 +1,9 @@
 //! Ends that a user or a service manager asks for.
 
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+
 use crate::proxy::Proxy;
 use crate::run::{Place, Running, hypercore, serve};
 
@@ -106,4 +110,63 @@ fn a_fetch_that_follows_ends_well_when_told_to() {
         (&done["event"], &done["length"]),
         (&"done".into(), &3.into())
     );
+}
+
+/// It waits in the middle of the file, which is a pipe that brings no more.
+#[test]
+fn an_import_that_is_interrupted_says_so_and_goes_on_when_called_again() {
+    let place = Place::new();
+    let (dir, _, bytes) = place.log_of("log", 4 << 20);
+    let (file, pipe, copy) = (place.at("file"), place.at("pipe"), place.at("copy"));
+    hypercore(&["export", &dir, &file]).ok();
+    let bundle = fs::read(&file).unwrap();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let import = Running::start(&["import", &pipe, &copy]);
+        let mut input = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        input.write_all(&bundle[..bundle.len() / 2]).unwrap();
+        import.signal(signal);
+        let out = import.end().code(code);
+        let (_, message) = out.error();
+        assert!(message.contains("goes on from there"), "{out:?}");
+        assert_eq!(out.lines().len(), 1, "{out:?}");
+        fs::remove_file(&pipe).unwrap();
+    }
+    let out = hypercore(&["import", &file, &copy, "--json"]).ok().json();
+    let (new, present) = (out["blocks"].as_u64(), out["present"].as_u64());
+    assert_eq!(
+        new.zip(present).map(|(new, present)| new + present),
+        Some(256)
+    );
+    assert_eq!(hypercore(&["cat", &copy]).ok().stdout, bytes);
+    hypercore(&["verify", &copy]).ok();
+}
+
+#[test]
+fn an_append_that_is_interrupted_keeps_what_it_appended() {
+    let place = Place::new();
+    let (dir, _) = place.log("log");
+    let mut append = Running::start(&["append", &dir, "--chunk-size", "10", "-"]);
+    append.write(&vec![7; 4 << 20]);
+    append.signal("INT");
+    let out = append.end().code(130);
+    assert!(out.error().1.contains("stays"), "{out:?}");
+    hypercore(&["verify", &dir]).ok();
+    hypercore(&["append", &dir, "--text", "unlocked"]).ok();
+}
+
+/// Nobody reads what it writes, so that it waits.
+#[test]
+fn an_export_to_a_pipe_ends_when_told_to() {
+    let place = Place::new();
+    let (dir, _, _) = place.log_of("log", 1 << 20);
+    let words = ["export", &dir, "-"];
+    let mut child = crate::run::command(&words).spawn().unwrap();
+    let mut first = [0; 1];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    let pid = child.id().to_string();
+    let told = Command::new("kill").args(["-s", "INT", &pid]).status();
+    assert!(told.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

@@ -283,3 +283,32 @@ fn a_secret_key_that_rots_is_said_everywhere_and_never_dropped() {
     hypercore(&restore).ok();
     hypercore(&["append", &dir, "--text", "mine again"]).ok();
 }
+
+/// What is to be done about a folder without any segment is what its error says, and works.
+#[test]
+fn a_folder_that_lost_all_of_its_log_goes_on_without_when_that_is_accepted() {
+    let place = Place::new();
+    let (dir, key) = place.log("log");
+    hypercore(&["append", &dir, "--text", "x"]).ok();
+    let file = place.at("file");
+    hypercore(&["export", &dir, &file]).ok();
+    fs::remove_file(place.path("log").join("log/00000000.seg")).unwrap();
+    for words in [&["repair", &dir][..], &["info", &dir], &["verify", &dir]] {
+        let out = hypercore(words).code(4);
+        assert!(out.stderr.contains("repair --accept-loss"), "{out:?}");
+    }
+    let out = hypercore(&["repair", &dir, "--accept-loss"]).ok().text();
+    assert!(out.contains("no log is left here"), "{out}");
+    hypercore(&["info", &dir]).code(1);
+    let out = hypercore(&["repair", &dir, "--json"]).ok().json();
+    assert_eq!(out["ok"], true, "{out}");
+    // the key is not in the log, and still there
+    hypercore(&["import", &file, &dir]).ok();
+    let info = hypercore(&["info", &dir, "--json"]).ok().json();
+    assert_eq!(
+        (info["key"].as_str(), &info["writable"]),
+        (Some(&*key), &true.into())
+    );
+    hypercore(&["append", &dir, "--text", "y"]).ok();
+    hypercore(&["verify", &dir]).ok();
+}

@@ -197,7 +197,9 @@ fn open_to_write(
         false => recover::find(disk),
     };
     let (found, _) = find()?;
-    if found.is_none() {
+    // all of a log can be lost as well: then what says how far it reached is all there is
+    let lost_all = options.accept_loss && is_there(&**disk, mark::FILE)?;
+    if found.is_none() && !lost_all {
         check_foreign(&**disk)?;
         if !options.create {
             return Err(OpenError::Missing { path: root() });

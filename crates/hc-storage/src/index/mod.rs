@@ -4,6 +4,7 @@
 //! Owns the seam and the keys. Knows nothing of what is in a page.
 
 mod copy;
+mod directory;
 pub(crate) mod memory;
 pub(crate) mod nodes;
 pub(crate) mod page;

@@ -5,12 +5,11 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tempfile::TempDir;
-
+use super::directory::Directory;
 use super::sled::SledHost;
 use super::{Changes, Index, IndexHost, Visit, engine_fault};
 use crate::error::{IndexError, IndexFault};
+use bytes::Bytes;
 
 /// Where it is in its directory.
 pub(super) const PRIVATE: &str = "index";
@@ -20,20 +19,18 @@ pub(super) const PRIVATE: &str = "index";
 pub(super) struct PrivateIndex {
     index: Arc<dyn Index>,
     // after the index in it, so that it is removed last
-    _directory: TempDir,
+    _directory: Directory,
 }
 
 impl PrivateIndex {
     /// A directory for one.
-    pub(super) fn directory() -> Result<TempDir, IndexError> {
-        let made = tempfile::Builder::new()
-            .prefix("hypercore-index-")
-            .tempdir();
+    pub(super) fn directory() -> Result<Directory, IndexError> {
+        let made = Directory::new();
         made.map_err(|error| engine_fault(&std::env::temp_dir(), IndexFault::Io(error.kind())))
     }
 
     /// The one that is in a directory; an empty one where there is none.
-    pub(super) fn open(directory: TempDir) -> Result<Self, IndexError> {
+    pub(super) fn open(directory: Directory) -> Result<Self, IndexError> {
         Ok(Self {
             index: SledHost::new(&directory.path().join(PRIVATE)).open()?,
             _directory: directory,

@@ -361,3 +361,65 @@ fn readers_beside_a_writer_that_collects_and_is_killed_see_what_it_wrote() -> Ou
     );
     Ok(())
 }
+
+/// Not a test of its own: a reader that is there until its input ends, or it is killed.
+#[test]
+fn read_until_killed() -> Outcome {
+    let Some(path) = std::env::var_os("HC_READ_STORE") else {
+        return Ok(());
+    };
+    let to_read = options().create(false).read_only().copy_index_from(0);
+    let store = to_read.open(path)?;
+    assert!(store.open_core(&name(1))?.is_some());
+    println!("opened");
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+/// What a process says, for as long as it is to be heard.
+type Lines = std::io::Lines<BufReader<std::process::ChildStdout>>;
+
+/// A process that has a store open to read, with its temporary files in a directory.
+fn reader(store: &Path, temporary: &Path) -> Result<(Child, Lines), Box<dyn std::error::Error>> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--exact", "kill::read_until_killed", "--nocapture"])
+        .env("HC_READ_STORE", store)
+        .env("TMPDIR", temporary)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("stdout")?).lines();
+    for line in &mut lines {
+        if line?.contains("opened") {
+            return Ok((child, lines));
+        }
+    }
+    Err("it did not open".into())
+}
+
+#[test]
+fn copies_of_killed_readers_go_with_the_next_and_those_of_others_stay() -> Outcome {
+    let (directory, temporary) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let path = directory.path().join("store");
+    let store = options().open(&path)?;
+    let core = create(&store, 1)?;
+    carry_out(&store, &*core, Step::Append(3), after(1, 1), Durability::Os)?;
+    drop(core);
+    store.close()?;
+    let copies = || std::fs::read_dir(temporary.path()).map(Iterator::count);
+    let (mut killed, _) = reader(&path, temporary.path())?;
+    assert_eq!(copies()?, 1);
+    let mut living = reader(&path, temporary.path())?;
+    killed.kill()?;
+    killed.wait()?;
+    assert_eq!(copies()?, 2, "it had no time to remove its own");
+    let mut next = reader(&path, temporary.path())?;
+    assert_eq!(copies()?, 2, "that of the living, and its own");
+    for (reader, lines) in [&mut living, &mut next] {
+        drop(reader.stdin.take());
+        assert_eq!(lines.filter_map(Result::err).count(), 0);
+        assert!(reader.wait()?.success());
+    }
+    assert_eq!(copies()?, 0);
+    Ok(())
+}
