@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_std::net::TcpStream;
+use async_std::task::JoinHandle;
 use async_std::{future, task};
 use hypercore::{Ended, Hypercore, Policy, ReplicateError, Replication, Role, Traffic};
 
@@ -23,8 +24,11 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const MAX_FAULTS: u32 = 3;
 
 /// The servers of one fetch.
-#[derive(Debug, Clone)]
-pub(super) struct Servers(Arc<Vec<Server>>);
+#[derive(Debug)]
+pub(super) struct Servers {
+    all: Arc<Vec<Server>>,
+    tasks: Vec<JoinHandle<()>>,
+}
 
 #[derive(Debug)]
 struct Server {
@@ -70,35 +74,43 @@ impl Servers {
             address: address.clone(),
             known: Mutex::default(),
         };
-        let servers = Arc::new(addresses.iter().map(server).collect::<Vec<_>>());
-        for at in 0..servers.len() {
-            let (servers, log, manner) = (servers.clone(), log.clone(), manner.clone());
+        let all = Arc::new(addresses.iter().map(server).collect::<Vec<_>>());
+        let keep = |at: usize| {
+            let (servers, log, manner) = (all.clone(), log.clone(), manner.clone());
             task::spawn(async move {
                 if let Some(server) = servers.get(at) {
                     server.keep(&log, &manner).await;
                 }
-            });
+            })
+        };
+        let tasks = (0..all.len()).map(keep).collect();
+        Self { all, tasks }
+    }
+
+    /// Leaves them all: nothing that they send is stored any more once this returns.
+    pub(super) async fn hang_up(&mut self) {
+        for task in self.tasks.drain(..) {
+            task.cancel().await;
         }
-        Self(servers)
     }
 
     /// Waits until each has been tried once, but no longer than `most`.
     pub(super) async fn tried(&self, most: Duration) {
         let until = Instant::now() + most;
-        while Instant::now() < until && !self.0.iter().all(|server| server.known().tried) {
+        while Instant::now() < until && !self.all.iter().all(|server| server.known().tried) {
             task::sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// Whether trying again makes sense with none of them.
     pub(super) fn are_hopeless(&self) -> bool {
-        self.0.iter().all(|server| server.known().given_up)
+        self.all.iter().all(|server| server.known().given_up)
     }
 
     /// What went wrong last with each that has trouble.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let trouble = |server: &Server| server.known().trouble.clone();
-        self.0.iter().filter_map(trouble).collect()
+        self.all.iter().filter_map(trouble).collect()
     }
 
     /// Bytes read from the sockets, and bytes written to them.
@@ -111,7 +123,7 @@ impl Servers {
                 written + known.wire_out + current.map_or(0, Traffic::bytes_sent),
             )
         };
-        self.0.iter().fold((0, 0), sum)
+        self.all.iter().fold((0, 0), sum)
     }
 }
 

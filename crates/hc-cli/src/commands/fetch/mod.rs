@@ -350,7 +350,11 @@ impl Session<'_> {
     }
 
     /// Says how it ended, once everything is on the disk.
-    async fn finish(self, ended: Result<End, Failure>, to_stdout: bool) -> Result<(), Failure> {
+    async fn finish(mut self, ended: Result<End, Failure>, to_stdout: bool) -> Result<(), Failure> {
+        if !matches!(ended, Ok(End::Complete)) {
+            // what is counted is then all that is stored
+            self.servers.hang_up().await;
+        }
         let status = self.status()?;
         let head = self.log.head();
         let done = Done {
