@@ -289,6 +289,9 @@ impl Engine {
         if self.log.unsynced() >= u64::from(self.options.segment_len) / 8 {
             self.worker.ask_sync();
         }
+        if self.log.is_full() {
+            self.worker.ask_finish();
+        }
         Ok(placed)
     }
 

@@ -17,6 +17,7 @@ enum Job {
     Checkpoint,
     Flush,
     Sync,
+    Finish,
     Punch,
 }
 
@@ -27,6 +28,7 @@ pub(crate) struct Worker {
     checkpoint_asked: AtomicBool,
     flush_asked: AtomicBool,
     sync_asked: AtomicBool,
+    finish_asked: AtomicBool,
     punch_asked: AtomicBool,
     busy: AtomicBool,
 }
@@ -34,11 +36,13 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn start(&self, engine: &Arc<Engine>) {
         let (sender, receiver) = channel();
-        let engine = Arc::downgrade(engine);
+        let (engine, log) = (Arc::downgrade(engine), Arc::clone(&engine.log));
         let thread = thread::Builder::new().name("hc-storage".to_owned());
         // without a thread, commits run checkpoints themselves
         if thread.spawn(move || run(&engine, &receiver)).is_ok() {
             *lock(&self.jobs) = Some(sender);
+            // not before: until then, appends finish their segments
+            log.finish_aside();
         }
     }
 
@@ -59,6 +63,11 @@ impl Worker {
     /// Has the thread bring the log to the device, if there is a thread.
     pub(crate) fn ask_sync(&self) {
         let _ = self.sync_asked.swap(true, Ordering::AcqRel) || self.send(Job::Sync);
+    }
+
+    /// Has the thread finish the segment that is full, if there is a thread.
+    pub(crate) fn ask_finish(&self) {
+        let _ = self.finish_asked.swap(true, Ordering::AcqRel) || self.send(Job::Finish);
     }
 
     /// Has the thread give back what is void, if there is a thread.
@@ -86,6 +95,7 @@ impl Worker {
             Job::Checkpoint => self.checkpoint_asked.store(false, Ordering::Release),
             Job::Flush => self.flush_asked.store(false, Ordering::Release),
             Job::Sync => self.sync_asked.store(false, Ordering::Release),
+            Job::Finish => self.finish_asked.store(false, Ordering::Release),
             Job::Punch => self.punch_asked.store(false, Ordering::Release),
         }
     }
@@ -123,6 +133,7 @@ fn run(engine: &Weak<Engine>, jobs: &Receiver<Job>) {
             Job::Checkpoint => engine.checkpoint().map(|()| engine.collector.ask()),
             Job::Flush => engine.log.flush().map(drop),
             Job::Sync => engine.log.sync_all(),
+            Job::Finish => engine.log.finish(),
             Job::Punch => engine.punch(),
         };
         engine.worker.busy.store(false, Ordering::Release);

@@ -1,20 +1,20 @@
 //! Appending to the log: one writer at a time, for all that is queued.
 //!
 //! Whoever finds nobody writing becomes the leader, takes the queue and writes it in one call; the
-//! others wait for it. Syncing works the same way, beside writing. Owns the end of the log. Knows
-//! nothing of what is in a frame.
+//! others wait for it. Syncing works the same way, beside writing. Owns when what is at the end of the log is
+//! written, brought to the device and carried on in a new segment. Knows nothing of what is in a frame.
 
-use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
 use super::files::Files;
-use super::frame::{Draft, Parts};
+use super::frame::Draft;
 use super::mark::Mark;
 use super::room;
 use super::segment::{self, Header, StoreId};
+use super::tail::{Queued, Tail, write_run};
 use super::{Locator, Lsn, Position};
 use crate::disk::{Disk, DiskFile, fault};
 use crate::durability::{Durability, Pending};
@@ -24,6 +24,11 @@ use crate::lock::{lock, wait};
 /// Bytes that may wait in this process before they are written all the same.
 const MAX_BUFFERED: u64 = 1 << 20;
 
+/// Bytes that the device is given soon, and how often a segment that is finished aside is brought to it until
+/// there are no more than that left.
+const LITTLE: u64 = 512 << 10;
+const ROUNDS: usize = 4;
+
 /// The end of a log, and what is on its way there.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -32,45 +37,14 @@ pub(crate) struct Log {
     store: StoreId,
     /// Bytes after which a new segment is begun.
     segment_len: AtomicU32,
+    /// Whether somebody beside the appends finishes segments, which may grow a little until then.
+    aside: AtomicBool,
     tail: Mutex<Tail>,
     changed: Condvar,
     /// Segment and offset up to which the operating system has everything.
     written: AtomicU64,
     /// Bytes appended since the device was last asked to keep what it has.
     unsynced: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Tail {
-    /// Where the next frame goes.
-    next: Position,
-    /// The frame before that, if there is one.
-    last: Option<Mark>,
-    queue: Vec<Queued>,
-    queued_len: u64,
-    /// What the leader is writing.
-    in_flight: Option<Arc<Vec<Queued>>>,
-    writing: bool,
-    syncing: bool,
-    waiting: usize,
-    /// All frames before this one are with the operating system.
-    written: Lsn,
-    /// All frames before this one are on the device.
-    synced: Lsn,
-    segment: u32,
-    file: Arc<dyn DiskFile>,
-    /// Where that file ends, if that is behind its frames.
-    room: u64,
-    /// Whether somebody in the queue waits for the device.
-    lasting: bool,
-    failed: Option<Arc<StorageError>>,
-}
-
-#[derive(Debug)]
-struct Queued {
-    at: Position,
-    len: u64,
-    parts: Parts,
 }
 
 /// Where a frame went.
@@ -93,29 +67,13 @@ impl Log {
         end: Position,
         file: Arc<dyn DiskFile>,
     ) -> Self {
-        let tail = Tail {
-            next: end,
-            last: None,
-            queue: Vec::new(),
-            queued_len: 0,
-            in_flight: None,
-            writing: false,
-            syncing: false,
-            waiting: 0,
-            written: end.lsn,
-            synced: end.lsn,
-            segment: end.segment,
-            file,
-            room: 0,
-            lasting: false,
-            failed: None,
-        };
         Self {
             files: Files::new(Arc::clone(&disk)),
             disk,
             store,
             segment_len: AtomicU32::new(segment_len),
-            tail: Mutex::new(tail),
+            aside: AtomicBool::new(false),
+            tail: Mutex::new(Tail::at(end, file)),
             changed: Condvar::new(),
             written: AtomicU64::new(pack(end.segment, end.offset)),
             unsynced: AtomicU64::new(0),
@@ -138,7 +96,7 @@ impl Log {
         tail.check()?;
         let (len, data_offset) = (frame.frame_len(), frame.data_offset());
         let end = u64::from(tail.next.offset).saturating_add(len);
-        if end > u64::from(self.segment_len.load(Ordering::Relaxed)) {
+        if end > self.longest() {
             tail.begin_segment();
         }
         let at = tail.next;
@@ -175,6 +133,51 @@ impl Log {
             start: at.offset,
             data,
         })
+    }
+
+    /// Bytes of a segment after which an append begins the next.
+    fn longest(&self) -> u64 {
+        let len = u64::from(self.segment_len.load(Ordering::Relaxed));
+        let grown = match self.aside.load(Ordering::Relaxed) {
+            true => len / 4,
+            false => 0,
+        };
+        (len + grown).min(u32::MAX.into())
+    }
+
+    /// From now on [`finish`](Self::finish) is called when a segment [is full](Self::is_full).
+    pub(crate) fn finish_aside(&self) {
+        self.aside.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the segment is as long as it should be.
+    pub(crate) fn is_full(&self) -> bool {
+        let end = offset_of(self.written.load(Ordering::Relaxed));
+        end >= self.segment_len.load(Ordering::Relaxed)
+    }
+
+    /// Begins the next segment if this one is full. Most of it is brought to the device while appends go
+    /// on, so that they wait for the rest of it alone.
+    pub(crate) fn finish(&self) -> Result<(), StorageError> {
+        let mut rounds = 0..ROUNDS;
+        while self.is_full() && rounds.next().is_some() {
+            self.sync_all()?;
+            if self.unsynced() < LITTLE {
+                break;
+            }
+        }
+        let mut tail = lock(&self.tail);
+        while tail.writing {
+            tail = self.wait(tail);
+        }
+        // somebody else may have begun one
+        if !self.is_full() || tail.next.segment != tail.segment {
+            return Ok(());
+        }
+        tail.check()?;
+        tail.begin_segment();
+        let first = tail.next;
+        self.lead(tail, Some(first)).map(drop)
     }
 
     /// From now on a new segment is begun after so many bytes.
@@ -254,11 +257,14 @@ impl Log {
         tail.synced > lsn || tail.failed.is_some()
     }
 
-    /// Refuses all further writes.
+    /// Refuses all further writes, and waits for the one under way.
     pub(crate) fn fail(&self, cause: Arc<StorageError>) {
         let mut tail = lock(&self.tail);
         tail.failed.get_or_insert(cause);
         self.changed.notify_all();
+        while tail.writing {
+            tail = self.wait(tail);
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), StorageError> {
@@ -294,16 +300,17 @@ impl Log {
             if tail.writing {
                 tail = self.wait(tail);
             } else {
-                tail = self.lead(tail)?;
+                tail = self.lead(tail, None)?;
             }
         }
         Ok(tail)
     }
 
-    /// Writes all that is queued.
+    /// Writes all that is queued, and begins a segment behind it where there is to be a `first` in one.
     fn lead<'a>(
         &'a self,
         mut tail: MutexGuard<'a, Tail>,
+        first: Option<Position>,
     ) -> Result<MutexGuard<'a, Tail>, StorageError> {
         let group = Arc::new(std::mem::take(&mut tail.queue));
         tail.queued_len = 0;
@@ -312,8 +319,8 @@ impl Log {
         let (file, number) = (Arc::clone(&tail.file), tail.segment);
         let lasting = std::mem::take(&mut tail.lasting);
         drop(tail);
-        let written = self.write_group(&group, file, number);
-        if lasting && written.is_ok() {
+        let written = self.write_group(&group, file, number, first);
+        if lasting && first.is_none() && written.is_ok() {
             self.make_room(&group);
         }
         let mut tail = lock(&self.tail);
@@ -322,8 +329,8 @@ impl Log {
         let outcome = match (written, group.last()) {
             (Ok(()), Some(last)) => {
                 tail.written = last.at.lsn.next();
-                self.written
-                    .store(pack(last.at.segment, last.end()), Ordering::Release);
+                let end = pack(last.at.segment, last.end());
+                self.written.store(end, Ordering::Release);
                 Ok(())
             }
             (Ok(()), None) => Ok(()),
@@ -335,6 +342,10 @@ impl Log {
         };
         self.notify(&tail);
         outcome.map_err(StorageError::Io)?;
+        if let Some(first) = first {
+            let end = pack(first.segment, first.offset);
+            self.written.store(end, Ordering::Release);
+        }
         // the room for a queue is used again
         if let Some(mut written) = Arc::into_inner(group).filter(|_| tail.queue.is_empty()) {
             written.clear();
@@ -349,6 +360,7 @@ impl Log {
         group: &[Queued],
         mut file: Arc<dyn DiskFile>,
         mut number: u32,
+        first: Option<Position>,
     ) -> Result<(), IoFault> {
         // where each segment was written to, and the last one apart: mostly it is the only one
         let mut done: Vec<(u32, Arc<dyn DiskFile>, u64)> = Vec::new();
@@ -378,7 +390,14 @@ impl Log {
                 return Err(error);
             }
         }
-        Ok(())
+        let begun = first.map_or(Ok(()), |first| {
+            self.rotate(&file, number, end, first).map(drop)
+        });
+        if begun.is_err() {
+            done.extend(current);
+            self.take_back(&done);
+        }
+        begun
     }
 
     /// Cuts what a group wrote before it stopped, newest first. Should that not succeed either, the
@@ -465,67 +484,6 @@ impl Log {
             self.changed.notify_all();
         }
     }
-}
-
-impl Queued {
-    /// Where the next one begins.
-    fn end(&self) -> u32 {
-        let end = u64::from(self.at.offset).saturating_add(self.len);
-        u32::try_from(end).unwrap_or(u32::MAX)
-    }
-}
-
-impl Tail {
-    fn check(&self) -> Result<(), StorageError> {
-        match &self.failed {
-            Some(cause) => Err(StorageError::Poisoned {
-                cause: Arc::clone(cause),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// Leaves the segment as it is, if there is anything in it and a place for another.
-    fn begin_segment(&mut self) {
-        let place = segment::place(self.next.segment).saturating_add(1);
-        if let Some(number) = segment::numbered(place, 0)
-            && self.next.offset > segment::HEADER_LEN
-        {
-            self.next.segment = number;
-            self.next.offset = segment::HEADER_LEN;
-        }
-    }
-
-    /// Bytes that wait to be written.
-    fn find(&self, segment: u32, offset: u32, len: usize) -> Option<Bytes> {
-        let holds = |queued: &&Queued| {
-            let (start, offset) = (u64::from(queued.at.offset), u64::from(offset));
-            queued.at.segment == segment && start <= offset && offset < start + queued.len
-        };
-        let in_flight = self.in_flight.iter().flat_map(|group| group.iter());
-        let queued = in_flight.chain(&self.queue).find(holds)?;
-        let mut skip = (offset - queued.at.offset) as usize;
-        let mut out = Vec::with_capacity(len);
-        for part in queued.parts.iter() {
-            let from = part.get(skip..).unwrap_or_default();
-            skip = skip.saturating_sub(part.len());
-            out.extend_from_slice(from.get(..len - out.len()).unwrap_or(from));
-        }
-        Some(Bytes::from(out))
-    }
-}
-
-/// Writes frames that follow each other.
-fn write_run(file: &dyn DiskFile, run: &[Queued], start: u64) -> io::Result<()> {
-    if let [queued] = run
-        && let Some(whole) = queued.parts.whole()
-    {
-        return file.write_at(&[whole], start);
-    }
-    let count = run.iter().map(|queued| queued.parts.count()).sum();
-    let mut parts: Vec<&[u8]> = Vec::with_capacity(count);
-    parts.extend(run.iter().flat_map(|queued| queued.parts.iter()));
-    file.write_at(&parts, start)
 }
 
 /// Makes a segment with nothing but its header, on the device with its name.

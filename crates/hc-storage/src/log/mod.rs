@@ -12,6 +12,7 @@ pub(crate) mod recover;
 pub(crate) mod room;
 pub(crate) mod scan;
 pub(crate) mod segment;
+mod tail;
 
 use hc_merkle::Node;
 

@@ -149,6 +149,7 @@ fn a_cut_log_in_a_real_directory_is_named_until_it_is_whole_again() -> Outcome {
     let path = directory.path().join("store");
     let store = StoreOptions::default()
         .create(true)
+        .background(false)
         .segment_len(64 << 10)
         .open(&path)?;
     let core = create(&store, 1)?;

@@ -111,3 +111,44 @@ fn a_disk_that_has_no_place_for_zeros_takes_appends_all_the_same() -> Outcome {
     assert_eq!(reopen(&disk.open(options())?, 1)?.head()?.length().get(), 6);
     Ok(())
 }
+
+#[test]
+fn a_segment_that_is_finished_aside_is_on_the_device_before_the_next_one_begins() -> Outcome {
+    const LEN: usize = 16 << 10;
+    let disk = FaultDisk::new();
+    let store = disk.open(
+        options()
+            .segment_len(LEN as u32)
+            .background(true)
+            .collect(false),
+    )?;
+    let core = create(&store, 1)?;
+    let mut finished = 0;
+    for _ in 0..400 {
+        append(&*core, 1, 0, Durability::Os)?;
+        // nothing of them is lost where the power goes now
+        let (now, image) = (segments(&disk).len(), disk.image(Survival::Power(1)));
+        if now > finished + 1 {
+            for (name, _) in segments(&disk).into_iter().take(now - 1) {
+                assert_eq!(image.read(&name), disk.read(&name), "{name}");
+            }
+            finished = now - 1;
+        }
+    }
+    assert!(finished > 3, "{finished}");
+    let seen = look(&*core)?;
+    drop(core);
+    store.close()?;
+    let lens = segments(&disk).into_iter().map(|(_, len)| len);
+    // a quarter more, or a block that is longer than a segment
+    assert!(
+        lens.clone().all(|len| len <= LEN + LEN / 4 || len > 20_000),
+        "{:?}",
+        lens.collect::<Vec<_>>()
+    );
+    disk.delete_index();
+    let store = disk.open(options())?;
+    assert!(store.damage()?.is_empty());
+    assert_eq!(look(&*reopen(&store, 1)?)?, seen);
+    Ok(())
+}
