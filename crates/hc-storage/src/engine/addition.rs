@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hc_merkle::{BlockIndex, Head, Node};
 
 use super::Engine;
-use super::commit::{front_len, other_roots, slots};
+use super::commit::{front_len, other_roots, slot, slots};
 use super::core::CoreHandle;
 use super::state::{Core, Gain};
 use crate::batch::Batch;
@@ -90,27 +90,34 @@ impl Engine {
             blocks,
             head,
         } = addition;
-        let slots = slots(&blocks)?;
+        let (single, several);
+        let slots = if let [block] = blocks.as_slice() {
+            single = [slot(block)?];
+            single.as_slice()
+        } else {
+            several = slots(&blocks)?;
+            several.as_slice()
+        };
         let head = head.map(|head| {
             let record = HeadRecord::of(&head);
             (head, record)
         });
         let mut body = Draft::body_buffer(front_len(nodes.len(), &blocks));
         let record = head.as_ref().map(|(_, record)| record);
-        let nodes_at = encode_addition(core.id, &nodes, &slots, record, &mut body);
+        let nodes_at = encode_addition(core.id, &nodes, slots, record, &mut body);
         let _open = read(&self.gate);
         let placed = self.put(body, blocks.into_iter().map(|(_, bytes)| bytes), level)?;
         let gain = Gain {
             nodes: &nodes,
             nodes_at: nodes_at.and_then(|at| placed.start.checked_add(at)),
-            blocks: &slots,
+            blocks: slots,
             head,
         };
         let first = write(&core.state).gain(gain, &placed);
         let entries = nodes.len() + slots.len();
         self.pressure.entries.fetch_add(entries, Ordering::Relaxed);
         let mut registry = lock(&self.registry);
-        registry.note_data(placed.segment, data_len(&slots));
+        registry.note_data(placed.segment, data_len(slots));
         if first {
             registry.note_changed(core);
         }

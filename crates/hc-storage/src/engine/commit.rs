@@ -172,13 +172,13 @@ pub(crate) fn other_roots<'a>(
     known: &[Node],
     nodes: &[Node],
 ) -> impl Iterator<Item = &'a Node> {
-    let roots = head.roots().iter().enumerate();
-    let other = roots.filter(move |(at, root)| {
-        let found = || nodes.binary_search_by_key(&root.index, |node| node.index);
-        let added = || found().is_ok_and(|place| nodes.get(place) == Some(root));
-        known.get(*at) != Some(root) && !added()
-    });
-    other.map(|(_, root)| root)
+    let pairs = head.roots().iter().zip(known);
+    let same = pairs.take_while(|(root, known)| root == known).count();
+    let others = head.roots().iter().skip(same);
+    others.filter(move |root| {
+        let found = nodes.binary_search_by_key(&root.index, |node| node.index);
+        !found.is_ok_and(|place| nodes.get(place) == Some(root))
+    })
 }
 
 /// What is written of blocks besides their bytes.
@@ -186,7 +186,7 @@ pub(crate) fn slots(blocks: &[(BlockIndex, Bytes)]) -> Result<Vec<BlockSlot>, Ba
     blocks.iter().map(slot).collect()
 }
 
-fn slot((index, bytes): &(BlockIndex, Bytes)) -> Result<BlockSlot, BatchError> {
+pub(crate) fn slot((index, bytes): &(BlockIndex, Bytes)) -> Result<BlockSlot, BatchError> {
     let too_long = |_| BatchError::BlockTooLong {
         block: *index,
         len: bytes.len(),

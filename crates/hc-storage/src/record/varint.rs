@@ -24,10 +24,7 @@ pub fn put(out: &mut Vec<u8>, value: u64) {
     let mut scratch = [0; MAX_VARINT_LEN64];
     let written = Binary::put_vu64(&mut scratch, value);
     debug_assert_eq!(written, len(value), "written length of {value}");
-    // as many bytes every time are copied in fewer steps
-    let end = out.len() + written;
-    out.extend_from_slice(&scratch);
-    out.truncate(end);
+    out.extend_from_slice(scratch.get(..written).unwrap_or_default());
 }
 
 /// Reads an integer from the front of `input`, with the number of bytes that it took; `None` where it is
