@@ -1,7 +1,7 @@
 //! Figures of the store as tables in Markdown, each beside a raw file write of the same bytes in the same
-//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `appends`,
-//! `churn`, or `opening` and the blocks of one log for one part alone, of `appends` only the rows with all words
-//! that follow.
+//! run: `cargo run --release -p hc-storage --example figures [blocks of the longest log]`, or `appends`, `stalls`,
+//! `churn [blocks that are stored]`, or `opening` and the blocks of one log for one part alone, of `appends` only
+//! the rows with all words that follow.
 //!
 //! Appends at each durability level, the slowest appends while checkpoints and collection go on, opening
 //! after a clean and an unclean exit, to read beside a writer, space after churn, many logs.
@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hc_merkle::{BlockIndex, CoreKey, DiscoveryKey, Draft};
-use hc_storage::{Auth, Batch, CoreRecord, CoreStore, DiskStore, Durability, Store, StoreOptions};
+use hc_storage::{
+    Auth, Batch, CoreRecord, CoreStore, DiskStore, Durability, Store, StoreOptions, Usage,
+};
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -61,7 +63,9 @@ fn main() -> Fallible<()> {
         ["opening", blocks] => {
             return opening(tempfile::tempdir()?.path(), &[blocks.parse()?]);
         }
-        ["churn"] => return churn(&tempfile::tempdir()?.path().join("churn")),
+        ["stalls"] => return stalls(&tempfile::tempdir()?.path().join("stalls")),
+        ["churn"] => return churn(tempfile::tempdir()?.path(), STORED),
+        ["churn", blocks] => return churn(tempfile::tempdir()?.path(), blocks.parse()?),
         _ => {}
     }
     let longest = arguments.first();
@@ -73,7 +77,7 @@ fn main() -> Fallible<()> {
     lengths.sort_unstable();
     lengths.dedup();
     opening(directory.path(), &lengths)?;
-    churn(&directory.path().join("churn"))?;
+    churn(directory.path(), STORED)?;
     many(&directory.path().join("many"))
 }
 
@@ -409,58 +413,38 @@ fn open(path: &Path, options: StoreOptions, block: &str) -> Fallible<()> {
     Ok(store.close()?)
 }
 
-/// Space, while as much as 800 MB goes through 128 MB as fast as it can.
-fn churn(path: &Path) -> Fallible<()> {
+/// Blocks of 4 KiB that are stored at any time, and six times as many that go through.
+const STORED: usize = 32_000;
+
+/// Space, while much goes through little as fast as it can.
+fn churn(path: &Path, stored: usize) -> Fallible<()> {
+    let path = &path.join("churn");
     println!(
-        "Space beside what is stored, where 800 MB in blocks of 4 KiB go through 128 MB without a pause.\n"
+        "Log and index by what is stored, where {:.0} MB in blocks of 4 KiB go through {:.0} MB without a pause.\n",
+        (stored * 7) as f64 * 4.096e-3,
+        stored as f64 * 4.096e-3
     );
     println!(
-        "| cleared | most while it goes on | at the end | collected | index | p99 of 1000 blocks | with its wait before | MB a second |"
+        "| cleared | append of | most while it goes on | at the end | collected | of it the index | p99 of one append | with its wait before | MB a second |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for scattered in [false, true] {
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for (scattered, count) in [(false, 1000), (true, 1000), (true, 16), (true, 1)] {
         let (store, core) = create(path)?;
-        let blocks = vec![noise(4 << 10); 1000];
-        let (mut worst, mut took, mut waited) = (0f64, Vec::new(), Vec::new());
-        let mut order = Order::default();
-        let begun_all = Instant::now();
-        for round in 0..200u64 {
-            let batch = next(&*core, &blocks)?;
-            let asked = Instant::now();
-            thread::sleep(store.delay());
-            let begun = Instant::now();
-            core.commit(batch, Durability::Os)?.wait()?;
-            took.push(begun.elapsed());
-            waited.push(asked.elapsed());
-            order.live.extend(round * 1000..(round + 1) * 1000);
-            if round >= 32 {
-                let mut batch = Batch::new();
-                for block in order.take(1000, scattered) {
-                    batch.clear(BlockIndex::new(block)..BlockIndex::new(block + 1));
-                }
-                core.commit(batch, Durability::Os)?.wait()?;
-                let usage = store.usage()?;
-                worst = worst.max(usage.log as f64 / usage.live as f64);
-            }
-        }
-        let rate = 200.0 * 4.096 / begun_all.elapsed().as_secs_f64();
-        let p99 = |mut took: Vec<Duration>| {
-            took.sort();
-            let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
-            p99.as_secs_f64() * 1e3
-        };
+        let churned = churn_by(&store, &*core, (stored, count), scattered)?;
+        let share = |bytes: u64, usage: &Usage| bytes as f64 / usage.live as f64;
         let at_once = store.usage()?;
         store.compact(&mut |_| {})?;
         let after = store.usage()?;
-        let live = after.live as f64;
         println!(
-            "| {} | {worst:.2} | {:.2} | {:.2} | {:.2} | {:.1} ms | {:.1} ms | {rate:.0} |",
+            "| {} | {count} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} ms | {:.1} ms | {:.0} |",
             if scattered { "anywhere" } else { "the oldest" },
-            at_once.log as f64 / live,
-            after.log as f64 / live,
-            after.index as f64 / live,
-            p99(took),
-            p99(waited)
+            churned.most,
+            share(at_once.total, &at_once),
+            share(after.total, &after),
+            share(after.index, &after),
+            p99(churned.took),
+            p99(churned.waited),
+            churned.rate
         );
         drop(core);
         store.close()?;
@@ -468,6 +452,68 @@ fn churn(path: &Path) -> Fallible<()> {
     }
     println!();
     Ok(())
+}
+
+struct Churned {
+    /// The most that the store took, by what is stored.
+    most: f64,
+    /// How long each append took, and with the wait that the store asks for before it.
+    took: Vec<Duration>,
+    waited: Vec<Duration>,
+    /// MB a second.
+    rate: f64,
+}
+
+/// Appends so many blocks at once, and clears as many once there are as many as are to be `stored`.
+fn churn_by(
+    store: &DiskStore,
+    core: &dyn CoreStore,
+    (stored, count): (usize, usize),
+    scattered: bool,
+) -> Fallible<Churned> {
+    let blocks = vec![noise(4 << 10); count];
+    let (mut most, mut took, mut waited) = (0f64, Vec::new(), Vec::new());
+    let mut order = Order::default();
+    let begun_all = Instant::now();
+    let all = stored * 7;
+    for start in (0..all).step_by(count) {
+        let batch = next(core, &blocks)?;
+        let asked = Instant::now();
+        while !store.delay().is_zero() && asked.elapsed() < Duration::from_secs(1) {
+            thread::sleep(store.delay());
+        }
+        let begun = Instant::now();
+        core.commit(batch, Durability::Os)?.wait()?;
+        took.push(begun.elapsed());
+        waited.push(asked.elapsed());
+        order.live.extend(start as u64..(start + count) as u64);
+        if order.live.len() > stored {
+            let mut batch = Batch::new();
+            for block in order.take(count, scattered) {
+                batch.clear(BlockIndex::new(block)..BlockIndex::new(block + 1));
+            }
+            core.commit(batch, Durability::Os)?.wait()?;
+            // to look takes a while
+            if start % 1000 < count {
+                let usage = store.usage()?;
+                most = most.max(usage.total as f64 / usage.live as f64);
+            }
+        }
+    }
+    let rate = all as f64 * 4.096e-3 / begun_all.elapsed().as_secs_f64();
+    Ok(Churned {
+        most,
+        took,
+        waited,
+        rate,
+    })
+}
+
+/// In milliseconds.
+fn p99(mut took: Vec<Duration>) -> f64 {
+    took.sort();
+    let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
+    p99.as_secs_f64() * 1e3
 }
 
 /// Blocks that are stored, to be cleared in the order they came or in any.

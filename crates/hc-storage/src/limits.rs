@@ -23,6 +23,14 @@ pub const MAX_BRANCH_NAME_LEN: usize = 256;
 /// Most runs of void blocks that wait to be given back as holes; more are left to be collected.
 pub const MAX_HOLES: usize = 1 << 16;
 
+/// Most void bytes of blocks, for each hundred that are stored, with which appends are not held back. A few MiB come
+/// on top.
+pub const FREE_VOID_PERCENT: u64 = 45;
+
+/// Most void bytes of blocks, for each hundred that are stored, that appends add to while they can be given back. A few
+/// MiB come on top.
+pub const MAX_VOID_PERCENT: u64 = 65;
+
 /// How long a batch at [`Durability::Buffered`](crate::Durability::Buffered) may stay in this process.
 pub const BUFFER_DELAY: Duration = Duration::from_millis(50);
 

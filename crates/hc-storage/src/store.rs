@@ -198,7 +198,8 @@ pub trait Store: Debug + Send + Sync {
     fn usage(&self) -> Result<Usage, StorageError>;
 
     /// How long whoever is about to store blocks had better wait before: nothing, unless more was cleared,
-    /// cut or replaced than is given back in the meantime. Who does not wait is made to by
+    /// cut or replaced than is given back in the meantime. A few milliseconds at most: that much later it may be
+    /// less, or more, so it is asked again. Who does not wait is made to by
     /// [`commit`](CoreStore::commit), on its thread, but for no more than a few milliseconds at a time; so
     /// whoever shares a thread with others asks first, and waits elsewhere.
     fn delay(&self) -> Duration {

@@ -1,6 +1,10 @@
 //! Which segments are best collected next. Knows nothing of how that is done.
 
-use super::Space;
+use super::collect::{Collecting, Effort};
+use super::{Engine, Space};
+use crate::disk::fault;
+use crate::error::{Action, StorageError};
+use crate::lock::lock;
 use crate::log::recover::Extent;
 use crate::log::segment;
 
@@ -32,7 +36,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    const fn needed(&self) -> u64 {
+    pub(crate) const fn needed(&self) -> u64 {
         self.len.saturating_sub(self.void)
     }
 
@@ -41,8 +45,15 @@ impl Piece {
         segment::round(self.number) >= LAST_ROUND && self.void < self.len / 16 * 15
     }
 
-    const fn is_worthwhile(&self) -> bool {
-        self.void > 0 && self.void.saturating_mul(3) >= self.len
+    /// Whether a third of it is void; a quarter, of one that is much longer than what is collected from several:
+    /// what is left of it is there twice for a moment, so that it is better done while not too much is void.
+    const fn is_worthwhile(&self, segment_len: u64) -> bool {
+        let part = if self.len > segment_len.saturating_mul(2) {
+            4
+        } else {
+            3
+        };
+        self.void > 0 && self.void.saturating_mul(part) >= self.len
     }
 }
 
@@ -66,11 +77,6 @@ pub(crate) fn grain_of_tail(all: Space, limit: u32) -> u32 {
     } else {
         grain(all.live, limit)
     }
-}
-
-/// Whether so much is void that a checkpoint is worth making, so that it can be collected.
-pub(crate) fn is_crowded(all: Space, limit: u32) -> bool {
-    all.void().saturating_mul(3) > all.data && all.void() > u64::from(least(limit)) * 2
 }
 
 /// The last place that a segment has or stands for.
@@ -108,7 +114,11 @@ pub(crate) fn is_urgent(pieces: &[Piece]) -> bool {
 /// The run of segments that is best collected next.
 pub(crate) fn worthwhile(pieces: &[Piece], segment_len: u64) -> &[Piece] {
     let best = (0..pieces.len())
-        .filter(|at| pieces.get(*at).is_some_and(Piece::is_worthwhile))
+        .filter(|at| {
+            pieces
+                .get(*at)
+                .is_some_and(|piece| piece.is_worthwhile(segment_len))
+        })
         .max_by_key(|at| {
             pieces
                 .get(*at)
@@ -116,7 +126,8 @@ pub(crate) fn worthwhile(pieces: &[Piece], segment_len: u64) -> &[Piece] {
         });
     if let Some(best) = best {
         // its neighbours too, where they are as void or small
-        let joins = |piece: &Piece| piece.is_worthwhile() || piece.len * 8 <= segment_len;
+        let joins =
+            |piece: &Piece| piece.is_worthwhile(segment_len) || piece.len * 8 <= segment_len;
         return run_from(pieces, best, segment_len, joins);
     }
     let many = |at: &usize| run_from(pieces, *at, segment_len, |_| true).len() >= MERGE;
@@ -167,6 +178,54 @@ fn run_from(
     rest.get(..len).unwrap_or_default()
 }
 
+impl Engine {
+    /// The segments before the one that has the last frame of which index and `POSITION` know, but for those that
+    /// may not go.
+    pub(crate) fn pieces(
+        &self,
+        extent: &Extent,
+        collecting: &Collecting,
+        effort: Effort,
+    ) -> Result<Vec<Piece>, StorageError> {
+        let Some(recorded) = *lock(&self.recorded) else {
+            return Ok(Vec::new());
+        };
+        let end = lock(&self.checkpointing).segment.min(recorded.segment);
+        let finished = extent.segments.iter().copied();
+        let finished = finished.take_while(|number| segment::place(*number) < end);
+        let (mut pieces, mut stuck) = (Vec::new(), 0u64);
+        for number in finished {
+            let space = lock(&self.registry).space.get(&number).copied();
+            let space = space.unwrap_or_default();
+            if !collecting.may_go(number) {
+                stuck = stuck.saturating_add(space.void());
+                continue;
+            }
+            let name = segment::name(number);
+            let opened = self.disk.open(&name, false);
+            let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
+                continue;
+            };
+            let len = file.allocated();
+            let len = len.map_err(fault(&*self.disk, Action::Read, &name))?;
+            let piece = Piece {
+                number,
+                through: through(extent, number),
+                len,
+                void: void_of(number, len, space),
+                alone: collecting.goes_alone(number),
+            };
+            if effort == Effort::Repair || !piece.is_worn() {
+                pieces.push(piece);
+            } else {
+                stuck = stuck.saturating_add(space.void());
+            }
+        }
+        self.collector.set_stuck(stuck);
+        Ok(pieces)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +259,10 @@ mod tests {
         assert_eq!(places(worthwhile(&pieces, LIMIT)), [2, 3, 4]);
         assert_eq!(places(worthwhile(&pieces[..2], LIMIT)), [0]);
         assert_eq!(places(worthwhile(&pieces[4..], LIMIT)), []);
+        let long = |void| [piece(0, 2001, void)];
+        assert_eq!(places(worthwhile(&long(501), LIMIT)), [0]);
+        assert_eq!(places(worthwhile(&long(500), LIMIT)), []);
+        assert_eq!(places(worthwhile(&[piece(0, 2000, 501)], LIMIT)), []);
     }
 
     #[test]
@@ -249,15 +312,6 @@ mod tests {
         assert_eq!(grain_of_tail(space(10 << 20, 0), LIMIT), LIMIT / 32);
         assert_eq!(grain(1 << 20, 16 << 10), 16 << 10, "never above the limit");
         assert_eq!(grain(1 << 20, 1 << 20), LEAST);
-    }
-
-    #[test]
-    fn it_is_crowded_once_a_third_is_void_and_that_is_something() {
-        const LIMIT: u32 = 64 << 20;
-        let space = |data, live| Space { data, live };
-        assert!(!is_crowded(space(150 << 20, 100 << 20), LIMIT));
-        assert!(is_crowded(space(151 << 20, 100 << 20), LIMIT));
-        assert!(!is_crowded(space(4 << 20, 0), LIMIT));
     }
 
     #[test]

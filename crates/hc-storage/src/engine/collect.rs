@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Engine;
-use super::choose::{Piece, grain, is_urgent, next_run, through, void_of, worthwhile};
+use super::choose::{Piece, grain, is_urgent, next_run, through, worthwhile};
 use super::collector::Pace;
 use super::gather::{Gathered, Moves, Output, nodes_still_there, still_there, whole_pages};
 use super::lookups::Lookups;
@@ -49,7 +49,7 @@ pub(crate) enum Effort {
     /// Segments of which a third is void, while a third is void of all of them.
     Urgent,
     /// Segments of which a third is void, at a bounded rate of bytes read and written while no more than a
-    /// third is void of all of them.
+    /// quarter is void of everything.
     Worthwhile,
     /// Everything there is, at once.
     Everything,
@@ -83,8 +83,12 @@ pub(crate) struct Collecting {
 }
 
 impl Collecting {
-    fn may_go(&self, number: u32) -> bool {
+    pub(crate) fn may_go(&self, number: u32) -> bool {
         !self.spared.contains(&number) && !self.shared.contains_key(&number)
+    }
+
+    pub(crate) fn goes_alone(&self, number: u32) -> bool {
+        self.doubtful.contains(&number)
     }
 
     /// Leaves a segment alone from now on, or as long as a log is `shared`; of several, has each tried by
@@ -120,27 +124,27 @@ impl Engine {
         let mut collecting = lock(&self.collecting);
         self.check_writable()?;
         if effort != Effort::Repair && !lock(&self.gaps).is_empty() {
+            self.collector.set_stuck(u64::MAX);
             return Ok(());
         }
         let all = matches!(effort, Effort::Everything | Effort::Repair);
         if all || self.is_tail_void() {
             self.finish_segment()?;
         }
-        let mut pace = Pace::new(self, progress);
+        let paced = effort == Effort::Worthwhile;
+        let rate = paced.then_some(self.options.collect_rate);
+        let mut pace = Pace::new(self, rate, progress);
         self.remove_replaced(&mut collecting)?;
         self.unspare(&mut collecting)?;
         let mut from = 0;
         loop {
             let extent = self.extent()?;
             let pieces = self.pieces(&extent, &collecting, effort)?;
-            let slow = !is_urgent(&pieces);
-            let paced = slow && effort == Effort::Worthwhile;
-            pace.set_rate(paced.then_some(self.options.collect_rate));
             let live = lock(&self.registry).space_of_all().live;
             let limit = self.options.segment_len;
             let len = if all { limit } else { grain(live, limit) };
             let run = match effort {
-                Effort::Urgent if slow => &[],
+                Effort::Urgent if !is_urgent(&pieces) => &[],
                 Effort::Urgent | Effort::Worthwhile => worthwhile(&pieces, len.into()),
                 Effort::Everything | Effort::Repair => next_run(&pieces, from, len.into()),
             };
@@ -150,8 +154,14 @@ impl Engine {
             let around = segment::place(first.number)..last.through.saturating_add(1);
             from = around.end;
             let numbers: Vec<u32> = run.iter().map(|piece| piece.number).collect();
-            match self.collect_run(&extent, &numbers, effort, &mut pace) {
+            let held = self.collector.held();
+            self.collector.hold(run.iter().map(Piece::needed).sum());
+            let done = self.collect_run(&extent, &numbers, effort, &mut pace);
+            self.collector.set_held(held);
+            match done {
                 Ok(Done::Collected(copied)) => {
+                    // there until they are removed
+                    self.collector.hold(run.iter().map(|piece| piece.len).sum());
                     collecting.replaced.extend(numbers);
                     collecting.copied = collecting.copied.saturating_add(copied);
                 }
@@ -166,7 +176,7 @@ impl Engine {
                 }
             }
             // a checkpoint costs about as much after one run as after several
-            if collecting.copied >= u64::from(len) * RUNS {
+            if collecting.copied >= u64::from(len) * RUNS || self.burden().is_heavy() {
                 self.remove_replaced(&mut collecting)?;
             }
         }
@@ -179,7 +189,10 @@ impl Engine {
             collecting.doomed.append(&mut collecting.replaced);
             collecting.copied = 0;
         }
-        self.remove_doomed(collecting)
+        self.remove_doomed(collecting)?;
+        // what a snapshot keeps is not waited for
+        self.collector.set_held(0);
+        Ok(())
     }
 
     /// Has segments tried again that may be collected now.
@@ -222,44 +235,6 @@ impl Engine {
         let void = space.unwrap_or_default().void();
         let much = grain(registry.space_of_all().live, self.options.segment_len);
         void > much.into() && void.saturating_mul(2) >= mark.end.into()
-    }
-
-    /// The segments before the one that has the last frame of which index and `POSITION` know.
-    fn pieces(
-        &self,
-        extent: &Extent,
-        collecting: &Collecting,
-        effort: Effort,
-    ) -> Result<Vec<Piece>, StorageError> {
-        let Some(recorded) = *lock(&self.recorded) else {
-            return Ok(Vec::new());
-        };
-        let end = lock(&self.checkpointing).segment.min(recorded.segment);
-        let finished = extent.segments.iter().copied();
-        let finished = finished.take_while(|number| segment::place(*number) < end);
-        let mut pieces = Vec::new();
-        for number in finished.filter(|number| collecting.may_go(*number)) {
-            let name = segment::name(number);
-            let opened = self.disk.open(&name, false);
-            let Some(file) = opened.map_err(fault(&*self.disk, Action::Open, &name))? else {
-                continue;
-            };
-            let len = file.allocated();
-            let len = len.map_err(fault(&*self.disk, Action::Read, &name))?;
-            let space = lock(&self.registry).space.get(&number).copied();
-            let void = void_of(number, len, space.unwrap_or_default());
-            let piece = Piece {
-                number,
-                through: through(extent, number),
-                len,
-                void,
-                alone: collecting.doubtful.contains(&number),
-            };
-            if effort == Effort::Repair || !piece.is_worn() {
-                pieces.push(piece);
-            }
-        }
-        Ok(pieces)
     }
 
     /// Collects segments that follow each other into one, unless that cannot be done.
@@ -325,6 +300,8 @@ impl Engine {
             return Ok(Done::Nothing(Some(shared)));
         }
         let written = output.finish(self, header)?;
+        // counted with the others from here on
+        self.collector.release(written.data);
         let places = place..through(extent, *last).saturating_add(1);
         let go_on = &mut || pace.step(0);
         self.take_over(number, &places, written.data, &written.moves, go_on)?;

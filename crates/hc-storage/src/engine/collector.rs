@@ -1,7 +1,7 @@
 //! The thread that collects, and the rate that it keeps to. Knows nothing of what is collected.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,27 +19,43 @@ const NAP: Duration = Duration::from_millis(20);
 pub(crate) struct Collector {
     asks: Mutex<Option<SyncSender<()>>>,
     busy: AtomicBool,
+    /// Bytes that are there twice because of what is being collected. Only who collects sets it.
+    held: AtomicU64,
+    /// Void bytes that cannot be collected for the time being.
+    stuck: AtomicU64,
 }
 
 impl Collector {
     pub(crate) fn start(&self, engine: &Arc<Engine>) {
-        let (sender, asked) = sync_channel(1);
+        let asked = self.attend();
         let engine = Arc::downgrade(engine);
         let work = move || {
             while asked.recv().is_ok() {
                 let Some(engine) = engine.upgrade() else {
                     return;
                 };
-                engine.collector.busy.store(true, Ordering::Release);
-                // what goes wrong here costs nothing but space; a write that goes wrong says so itself
-                let _ = engine.collect(Effort::Worthwhile, &mut |_| {});
-                engine.collector.busy.store(false, Ordering::Release);
+                engine.collector.run(&engine, &mut |_| {});
             }
         };
         let thread = thread::Builder::new().name("hc-storage-collect".to_owned());
-        if thread.spawn(work).is_ok() {
-            *lock(&self.asks) = Some(sender);
+        if thread.spawn(work).is_err() {
+            self.stop();
         }
+    }
+
+    /// What whoever is to [run](Self::run) it waits for.
+    pub(crate) fn attend(&self) -> Receiver<()> {
+        let (sender, asked) = sync_channel(1);
+        *lock(&self.asks) = Some(sender);
+        asked
+    }
+
+    /// Collects what is worth it.
+    pub(crate) fn run(&self, engine: &Engine, progress: &mut dyn FnMut(u64)) {
+        self.busy.store(true, Ordering::Release);
+        // what goes wrong here costs nothing but space; a write that goes wrong says so itself
+        let _ = engine.collect(Effort::Worthwhile, progress);
+        self.busy.store(false, Ordering::Release);
     }
 
     /// Has it look for something to do.
@@ -63,6 +79,31 @@ impl Collector {
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
     }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hold(&self, bytes: u64) {
+        self.set_held(self.held().saturating_add(bytes));
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        let held = self.held();
+        self.set_held(held.saturating_sub(bytes));
+    }
+
+    pub(crate) fn set_held(&self, bytes: u64) {
+        self.held.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stuck(&self) -> u64 {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_stuck(&self, bytes: u64) {
+        self.stuck.store(bytes, Ordering::Relaxed);
+    }
 }
 
 /// Keeps the collector to its rate, and ends it when the store is closed.
@@ -77,23 +118,19 @@ pub(crate) struct Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    /// As fast as it goes, to begin with. `progress` is called with the bytes so far.
-    pub(crate) fn new(engine: &'a Engine, progress: &'a mut dyn FnMut(u64)) -> Self {
+    /// As fast as it goes without a rate, and while that is urgent. `progress` is called with the bytes so far.
+    pub(crate) fn new(
+        engine: &'a Engine,
+        rate: Option<u64>,
+        progress: &'a mut dyn FnMut(u64),
+    ) -> Self {
         Self {
             engine,
-            rate: None,
+            rate,
             since: Instant::now(),
             paced: 0,
             done: 0,
             progress,
-        }
-    }
-
-    pub(crate) fn set_rate(&mut self, rate: Option<u64>) {
-        if self.rate != rate {
-            self.rate = rate;
-            self.since = Instant::now();
-            self.paced = 0;
         }
     }
 
@@ -105,6 +142,10 @@ impl<'a> Pace<'a> {
         loop {
             self.engine.check_open()?;
             let Some(rate) = self.rate else { return Ok(()) };
+            if self.engine.burden().is_urgent() {
+                (self.since, self.paced) = (Instant::now(), 0);
+                return Ok(());
+            }
             let due = self.paced.saturating_mul(1000) / rate.max(1);
             let ahead = Duration::from_millis(due).saturating_sub(self.since.elapsed());
             if ahead.is_zero() {

@@ -448,6 +448,7 @@ impl Engine {
         let due = self.is_pressed(1) || self.throttle.take_crowded();
         if due && !self.worker.ask_checkpoint() {
             self.checkpoint()?;
+            self.collector.ask();
             self.collect_here();
         }
         Ok(())

@@ -6,6 +6,8 @@
 //! lacks.
 
 mod addition;
+#[cfg(test)]
+mod beside;
 mod branch;
 mod checkpoint;
 mod choose;

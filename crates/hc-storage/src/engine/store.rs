@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hc_merkle::DiscoveryKey;
 
@@ -295,7 +295,7 @@ impl Store for DiskStore {
     }
 
     fn delay(&self) -> Duration {
-        self.0.owed()
+        self.0.owed(Instant::now())
     }
 
     fn compact(&self, progress: &mut dyn FnMut(u64)) -> Result<(), StorageError> {
