@@ -36,9 +36,11 @@ use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params};
 use hc_encoding::{decode_exact, encode_to_vec};
-use hc_merkle::{CoreKey, Fork, KeyPair, Length, SecretKey};
+use hc_merkle::{Authority, CoreKey, Fork, Head, KeyPair, Length, SecretKey};
 use hc_protocol::secretbox;
-use hc_storage::{Auth, CoreRecord, EncryptionScheme, StorageError, Store, varint};
+use hc_storage::{
+    Alias, Auth, CoreRecord, EncryptionScheme, StorageError, Store, StoreSecret, varint,
+};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -177,17 +179,34 @@ pub enum Outcome {
 }
 
 impl KeyBackup {
-    /// Takes the secret keys of all logs of a store.
+    /// Takes the secret keys that a store keeps for its logs.
     ///
     /// # Errors
     /// What reading may return, and [`BackupError::TooManyKeys`].
     pub fn of(store: &dyn Store) -> Result<Self, BackupError> {
+        Self::with_named(store, |_, _| None)
+    }
+
+    /// As [`of`](Self::of), with those of named logs, which are not kept but follow from the secret of the
+    /// store and the name, as `derive` says. Of these only keys are taken that may sign.
+    ///
+    /// # Errors
+    /// What reading may return, and [`BackupError::TooManyKeys`].
+    pub fn with_named(
+        store: &dyn Store,
+        derive: impl Fn(&StoreSecret, &Alias) -> Option<KeyPair>,
+    ) -> Result<Self, BackupError> {
+        let secret = store.secret()?;
         let mut keys = Vec::new();
         for entry in store.cores()? {
             let Some(log) = store.open_core(&entry.discovery_key)? else {
                 continue;
             };
-            let auth = log.auth()?;
+            let mut auth = log.auth()?;
+            if let (None, Some(secret), Some(alias)) = (&auth.secret_key, &secret, log.alias()?) {
+                let pair = derive(secret, &alias).filter(|pair| may_sign(&auth, pair));
+                auth.secret_key = pair.map(|pair| pair.secret_key());
+            }
             if auth.secret_key.is_some() {
                 let head = log.head()?;
                 keys.push(LogKey {
@@ -394,6 +413,13 @@ fn grow(out: &mut Zeroizing<Vec<u8>>, more: usize) {
         larger.extend_from_slice(out);
         *out = larger;
     }
+}
+
+fn may_sign(auth: &Auth, pair: &KeyPair) -> bool {
+    let authority = crate::proofs::authority(auth).ok();
+    let verifier = authority.as_ref().and_then(Authority::verifier);
+    let tree = Head::empty().signed_tree();
+    verifier.is_some_and(|verifier| verifier.signable(&pair.public_key(), &tree).is_ok())
 }
 
 fn restore(key: &LogKey, store: &dyn Store, even_behind: bool) -> Result<Outcome, BackupError> {

@@ -53,8 +53,36 @@ pub use hc_transfer::{
     ProveError, Source, SourceError, StoredLog, backup, bundle, copy, v10, v11,
 };
 
+use hc_storage::{StorageError, Store};
+
+use self::backup::{BackupError, KeyBackup};
+use crate::derive::PrimaryKey;
 use crate::hypercore::Hypercore;
-use hc_storage::StorageError;
+
+/// The secret keys of all logs of a store, those of named logs too, which are not kept but follow from the
+/// primary key and the name.
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// use hypercore::transfer::secret_keys;
+/// use hypercore::{Corestore, Storage};
+///
+/// let store = Storage::memory().open_store()?;
+/// let logs = Corestore::open(Storage::open(store.clone())).await?;
+/// let posts = logs.get("posts").await?;
+/// let keys = secret_keys(&*store)?;
+/// assert_eq!(keys.logs().collect::<Vec<_>>(), [posts.key()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// What reading may return, and [`BackupError::TooManyKeys`].
+pub fn secret_keys(store: &dyn Store) -> Result<KeyBackup, BackupError> {
+    KeyBackup::with_named(store, |secret, alias| {
+        Some(PrimaryKey::from(secret).key_pair_of(alias))
+    })
+}
 
 impl Hypercore {
     /// The log as it is stored now, to be exported or copied.

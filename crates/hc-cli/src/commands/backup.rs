@@ -1,6 +1,7 @@
 //! `backup`: the secret keys of a folder's logs, sealed.
 
-use hypercore::transfer::backup::{KeyBackup, Sealing, write_file};
+use hypercore::transfer::backup::{Sealing, write_file};
+use hypercore::transfer::secret_keys;
 use hypercore::{DamageKind, Storage};
 use serde_json::json;
 
@@ -14,7 +15,7 @@ pub(crate) fn run(args: &Backup, output: Output) -> Result<(), Failure> {
     store::check_folder(dir)?;
     let at = |failure: Failure| failure.at(dir.display());
     let (keys, damage) = transfer::with(Storage::read_only(dir), dir, |logs| {
-        let keys = KeyBackup::of(logs).map_err(|error| at(error.into()))?;
+        let keys = secret_keys(logs).map_err(|error| at(error.into()))?;
         let damage = logs.damage().map_err(|error| at(error.into()))?;
         Ok((keys, damage))
     })?;

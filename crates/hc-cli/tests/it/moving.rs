@@ -130,6 +130,27 @@ fn keys_travel_sealed() {
     hypercore(&["append", &copy, "--text", "x"]).ok();
 }
 
+/// Keys of named logs are not stored: they follow from the store's secret, and are in a backup all the same.
+#[test]
+fn keys_of_named_logs_are_in_a_backup() {
+    let place = Place::new();
+    let (dir, key) = place.log("log");
+    let out = hypercore(&["create", &dir, "--name", "app/posts", "--json"]).ok();
+    let (posts, named) = (format!("{dir}/app/posts"), out.json()["key"].clone());
+    hypercore(&["append", &posts, "--text", "x"]).ok();
+    let (file, bundle, copy) = (place.at("keys"), place.at("bundle"), place.at("copy"));
+    hypercore(&["export", &posts, &bundle]).ok();
+    let words = ["backup", &dir, &file, "--json"];
+    let out = with_passphrase(&words, "p").ok().json();
+    let keys = out["keys"].as_array().unwrap();
+    assert!(keys.len() == 2 && keys.contains(&named), "{out}");
+    assert!(keys.contains(&key.into()), "{out}");
+    hypercore(&["import", &bundle, &copy]).ok();
+    with_passphrase(&["restore", &file, &copy], "p").ok();
+    hypercore(&["append", &copy, "--text", "y"]).ok();
+    hypercore(&["verify", &copy]).ok();
+}
+
 #[test]
 fn a_key_does_not_go_back_where_it_would_fork_the_log() {
     let place = Place::new();
