@@ -12,9 +12,19 @@ use hypercore::{Policy, PublicKey, RateLimit};
 use crate::blocks::BlockList;
 use crate::chunk::DEFAULT_CHUNK;
 
+/// As in `docs/cli.md`.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 other failure, 2 usage, 3 not available, 4 integrity, 5 locked, \
+    6 network, 130 and 143 ended by SIGINT or SIGTERM";
+
 /// A secure, distributed append-only log: signed, sparse, live.
 #[derive(Debug, Parser)]
-#[command(name = "hypercore", version, about, disable_help_subcommand = true)]
+#[command(
+    name = "hypercore",
+    version,
+    about,
+    disable_help_subcommand = true,
+    after_help = EXIT_CODES
+)]
 pub(crate) struct Cli {
     /// Print JSON, one object a line, and nothing else on stdout.
     #[arg(long, global = true)]
@@ -108,7 +118,7 @@ pub(crate) enum Command {
         /// The store's folder.
         dir: PathBuf,
     },
-    /// Drop what is damaged in a folder, so that peers can be asked for it.
+    /// Drop what is damaged in a folder, so that peers can be asked for it; secret keys are set aside.
     Repair {
         /// The folder.
         dir: PathBuf,

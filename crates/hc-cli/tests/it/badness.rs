@@ -10,6 +10,13 @@ const VERSION_AT: usize = 8;
 const HEADER: usize = 64;
 
 #[test]
+fn the_help_says_what_exit_codes_mean() {
+    let out = hypercore(&["--help"]).ok().text();
+    let codes = ["3 not available", "4 integrity", "5 locked", "130 and 143"];
+    assert!(codes.iter().all(|code| out.contains(code)), "{out}");
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_exit_2() {
     let place = Place::new();
     let (dir, key) = place.log("log");

@@ -207,7 +207,7 @@ fn verify_counts_what_holds() {
     let info = hypercore(&["info", &dir, "--json"]).ok().json();
     let expected = json!({
         "ok": true, "length": 7, "blocks": 7, "bytes": bytes.len(),
-        "treeHash": info["treeHash"], "bad": [], "damaged": [],
+        "treeHash": info["treeHash"], "bad": [], "damaged": [], "damage": [],
     });
     assert_eq!(found, expected);
     assert!(
