@@ -4,6 +4,7 @@
 //! others wait for it. Syncing works the same way, beside writing. Owns when what is at the end of the log is
 //! written, brought to the device and carried on in a new segment. Knows nothing of what is in a frame.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use super::files::Files;
 use super::frame::Draft;
 use super::mark::Mark;
-use super::room;
+use super::room::{self, Room};
 use super::segment::{self, Header, StoreId};
 use super::tail::{Queued, Tail, write_run};
 use super::{Locator, Lsn, Position};
@@ -85,7 +86,7 @@ impl Log {
         let mut tail = lock(&self.tail);
         tail.last = last;
         (tail.next, tail.written, tail.synced) = (end, end.lsn, end.lsn);
-        (tail.segment, tail.file, tail.room) = (end.segment, file, 0);
+        (tail.segment, tail.file, tail.room) = (end.segment, file, Room::default());
         self.written
             .store(pack(end.segment, end.offset), Ordering::Release);
     }
@@ -313,15 +314,15 @@ impl Log {
         first: Option<Position>,
     ) -> Result<MutexGuard<'a, Tail>, StorageError> {
         let group = Arc::new(std::mem::take(&mut tail.queue));
+        let room = self.room_behind(&mut tail);
         tail.queued_len = 0;
         tail.in_flight = Some(Arc::clone(&group));
         tail.writing = true;
         let (file, number) = (Arc::clone(&tail.file), tail.segment);
-        let lasting = std::mem::take(&mut tail.lasting);
         drop(tail);
         let written = self.write_group(&group, file, number, first);
-        if lasting && first.is_none() && written.is_ok() {
-            self.make_room(&group);
+        if let Some((file, place)) = room.filter(|_| written.is_ok()) {
+            let _ = room::fill(&*file, &place);
         }
         let mut tail = lock(&self.tail);
         tail.writing = false;
@@ -415,26 +416,28 @@ impl Log {
         }
     }
 
-    /// Puts zeros behind a group that was written, if the next ones are to find room there.
-    fn make_room(&self, group: &[Queued]) {
-        let Some(last) = group.last() else { return };
-        let (file, room) = {
-            let tail = lock(&self.tail);
-            (Arc::clone(&tail.file), tail.room)
-        };
-        let len = group.iter().map(|queued| queued.len).sum();
-        let limit = self.segment_len.load(Ordering::Relaxed);
-        let room = room::ahead(&*file, room, last.end().into(), len, limit.into());
-        lock(&self.tail).room = room;
+    /// Where zeros are to be put behind all that is queued, in the segment that is written to.
+    fn room_behind(&self, tail: &mut Tail) -> Option<(Arc<dyn DiskFile>, Range<u64>)> {
+        let synced = std::mem::take(&mut tail.lasting);
+        if tail.next.segment != tail.segment {
+            return None;
+        }
+        let (end, limit) = (tail.next.offset, self.segment_len.load(Ordering::Relaxed));
+        let place = tail
+            .room
+            .behind(end.into(), tail.queued_len, limit.into(), synced);
+        Some((Arc::clone(&tail.file), place?))
     }
 
     /// Gives back the room behind the last frame.
     pub(crate) fn trim(&self) -> Result<(), StorageError> {
         self.check()?;
-        let end = self.flush()?;
+        self.flush()?;
         let mut tail = lock(&self.tail);
-        if std::mem::take(&mut tail.room) > 0 {
-            let cut = tail.file.set_len(end.offset.into());
+        // not where the next frame goes, which may be in a segment that there is not yet
+        let end = offset_of(self.written.load(Ordering::Relaxed)).into();
+        if std::mem::take(&mut tail.room).is_behind(end) {
+            let cut = tail.file.set_len(end);
             let name = segment::name(tail.segment);
             cut.map_err(fault(&*self.disk, Action::Truncate, &name))?;
         }
@@ -451,7 +454,7 @@ impl Log {
         first: Position,
     ) -> Result<Arc<dyn DiskFile>, IoFault> {
         let name = segment::name(number);
-        if lock(&self.tail).room > 0 {
+        if lock(&self.tail).room.is_behind(end.into()) {
             old.set_len(end.into())
                 .map_err(fault(&*self.disk, Action::Truncate, &name))?;
         }
@@ -468,7 +471,7 @@ impl Log {
         tail.synced = tail.synced.max(first.lsn);
         tail.segment = first.segment;
         tail.file = Arc::clone(&file);
-        tail.room = 0;
+        tail.room = Room::default();
         Ok(file)
     }
 

@@ -9,7 +9,7 @@ pub(crate) mod files;
 pub(crate) mod frame;
 pub(crate) mod mark;
 pub(crate) mod recover;
-pub(crate) mod room;
+mod room;
 pub(crate) mod scan;
 pub(crate) mod segment;
 mod tail;

@@ -1,92 +1,121 @@
-//! Zeros ahead of the end of the log, where every append waits for the device.
+//! Zeros ahead of the end of the log, for small appends.
 //!
-//! To bring a longer file to the device takes a file system two writes, of the bytes and of what it says of
-//! the file; bytes that take the place of others take one. Owns how far ahead, and when it is worth it.
-//! Knows nothing of frames: to who reads the log, zeros are what a crash left behind the last one.
+//! A write that makes a file longer costs a file system more than one in place of other bytes: the device takes
+//! the bytes and what is said of the file, one after the other, and even where nobody waits for the device, each
+//! page has to be found a place. Owns how far ahead, and when it is worth it. Knows nothing of frames: to who
+//! reads the log, zeros are what a crash left behind the last one.
 
 use std::io;
+use std::ops::Range;
 
 use crate::disk::DiskFile;
 
-/// Bytes that are made room for at once.
-const STEP: u64 = 1 << 20;
+/// Bytes that are made room for at once where appends wait for the device, and where they do not.
+const STEP_SYNCED: u64 = 1 << 20;
+const STEP: u64 = 128 << 10;
 
 /// Appends that have to fit, so that there is more to save than zeros cost.
 const LEAST: u64 = 16;
 
 /// Zeros that are written from one place again and again.
-const CHUNK: usize = 4 << 10;
+const CHUNK: usize = 64 << 10;
 
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
-/// Where the file of a segment ends in which a write of `len` bytes ended at `end`, with zeros behind it where
-/// there was no room left. `room` is what this said before, or 0. Where zeros are refused, there are fewer
-/// or none, which costs time alone.
-pub(crate) fn ahead(file: &dyn DiskFile, room: u64, end: u64, len: u64, limit: u64) -> u64 {
-    let step = STEP.min(limit / LEAST);
-    let until = end.saturating_add(step).min(limit);
-    if end < room || len.saturating_mul(LEAST) > step || until <= end {
-        return room;
-    }
-    let _ = fill(file, end, until);
-    until
+/// The room behind the frames of a segment.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// Where the file ends, if that is behind its frames.
+    until: u64,
+    /// Bytes of the small appends since the last that was not.
+    small: u64,
 }
 
-fn fill(file: &dyn DiskFile, from: u64, until: u64) -> io::Result<()> {
+impl Room {
+    /// Where zeros are to be put behind an append of `len` bytes that ends at `end`. `synced`: whether it waits
+    /// for the device; where none does, there is no room before as much was appended in small pieces.
+    pub(super) fn behind(
+        &mut self,
+        end: u64,
+        len: u64,
+        limit: u64,
+        synced: bool,
+    ) -> Option<Range<u64>> {
+        let step = if synced { STEP_SYNCED } else { STEP };
+        let step = step.min(limit / LEAST);
+        if len.saturating_mul(LEAST) > step {
+            self.small = 0;
+            return None;
+        }
+        self.small = self.small.saturating_add(len);
+        let until = end.saturating_add(step).min(limit);
+        if end < self.until || until <= end || !synced && self.small < step {
+            return None;
+        }
+        self.until = until;
+        Some(end..until)
+    }
+
+    /// Whether anything is behind the frame that ends there.
+    pub(super) fn is_behind(&self, end: u64) -> bool {
+        self.until > end
+    }
+}
+
+/// Puts zeros there. Where they are refused, there are fewer or none, which costs time alone.
+pub(super) fn fill(file: &dyn DiskFile, place: &Range<u64>) -> io::Result<()> {
     let mut parts = Vec::new();
-    let mut left = usize::try_from(until.saturating_sub(from)).unwrap_or(0);
+    let mut left = usize::try_from(place.end.saturating_sub(place.start)).unwrap_or(0);
     while left > 0 {
         let part = ZEROS.get(..left).unwrap_or(&ZEROS);
         parts.push(part);
         left -= part.len();
     }
-    file.write_at(&parts, from)
+    file.write_at(&parts, place.start)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Disk;
-    use crate::fault::FaultDisk;
 
     const LIMIT: u64 = 64 << 20;
 
-    /// Where the file ends after a write at its start.
-    fn after(len: u64, limit: u64) -> io::Result<(u64, u64)> {
-        let file = FaultDisk::new().create("file")?;
-        let room = ahead(&*file, 0, len, len, limit);
-        Ok((room, file.len()?))
+    #[test]
+    fn sixteen_more_have_to_fit() {
+        let behind = |len, limit| Room::default().behind(100, len, limit, true);
+        let most = STEP_SYNCED / LEAST;
+        assert_eq!(behind(most, LIMIT), Some(100..100 + STEP_SYNCED));
+        assert_eq!(behind(most + 1, LIMIT), None);
+        let short = STEP_SYNCED * LEAST / 2;
+        assert_eq!(behind(most / 2, short), Some(100..100 + STEP_SYNCED / 2));
+        assert_eq!(behind(most / 2 + 1, short), None);
     }
 
     #[test]
-    fn sixteen_more_have_to_fit() -> io::Result<()> {
-        let most = STEP / LEAST;
-        assert_eq!(after(most, LIMIT)?, (most + STEP, most + STEP));
-        assert_eq!(after(most + 1, LIMIT)?, (0, 0));
-        let short = STEP * LEAST / 2;
-        assert_eq!(after(most / 2, short)?.0, most / 2 + STEP / 2);
-        assert_eq!(after(most / 2 + 1, short)?.0, 0);
-        Ok(())
-    }
-
-    #[test]
-    fn room_ends_with_the_segment() -> io::Result<()> {
-        let file = FaultDisk::new().create("file")?;
-        assert_eq!(ahead(&*file, 0, LIMIT - 10, 100, LIMIT), LIMIT);
-        assert_eq!(file.len()?, LIMIT);
-        for end in [LIMIT, LIMIT + 10] {
-            assert_eq!(ahead(&*file, LIMIT - 20, end, 100, LIMIT), LIMIT - 20);
+    fn where_nobody_waits_as_much_has_to_be_appended_before() {
+        let mut room = Room::default();
+        let len = STEP / LEAST;
+        let mut append = |end, len| room.behind(end, len, LIMIT, false);
+        for _ in 1..LEAST {
+            assert_eq!(append(1000, len), None);
         }
-        assert_eq!(file.len()?, LIMIT);
-        Ok(())
+        assert_eq!(append(1000, len), Some(1000..1000 + STEP));
+        assert_eq!(append(1000 + STEP - 1, len), None);
+        assert_eq!(append(1000 + STEP, len), Some(1000 + STEP..1000 + 2 * STEP));
+        assert_eq!(append(1000 + 2 * STEP, len + 1), None, "not a small one");
+        assert_eq!(append(1000 + 2 * STEP, len), None, "the first since");
     }
 
     #[test]
-    fn there_is_no_more_before_the_last_is_used() -> io::Result<()> {
-        let file = FaultDisk::new().create("file")?;
-        assert_eq!(ahead(&*file, 200, 199, 10, LIMIT), 200);
-        assert_eq!(file.len()?, 0);
-        assert_eq!(ahead(&*file, 200, 200, 10, LIMIT), 200 + STEP);
-        Ok(())
+    fn room_ends_with_the_segment() {
+        let mut room = Room::default();
+        assert_eq!(
+            room.behind(LIMIT - 10, 100, LIMIT, true),
+            Some(LIMIT - 10..LIMIT)
+        );
+        assert!(room.is_behind(LIMIT - 1) && !room.is_behind(LIMIT));
+        for end in [LIMIT - 1, LIMIT, LIMIT + 10] {
+            assert_eq!(room.behind(end, 100, LIMIT, true), None);
+        }
     }
 }

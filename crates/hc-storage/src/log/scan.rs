@@ -406,9 +406,7 @@ impl<'a> Scanner<'a> {
         let mut at = from;
         while at + (frame::HEADER_LEN as u64) <= self.segment_len {
             let window = self.bytes(at, WINDOW)?;
-            let found = window
-                .windows(frame::MAGIC.len())
-                .position(|bytes| bytes == frame::MAGIC);
+            let found = magic_in(&window);
             let Some(found) = found else {
                 at += (window.len().max(frame::MAGIC.len()) - (frame::MAGIC.len() - 1)) as u64;
                 continue;
@@ -446,4 +444,13 @@ impl<'a> Scanner<'a> {
         self.window_at = at;
         Ok(self.window.slice(..len.min(self.window.len())))
     }
+}
+
+/// Where the first bytes of a frame are. Of zeros, there may be many behind the end of a log.
+fn magic_in(window: &[u8]) -> Option<usize> {
+    if window.iter().fold(0, |all, byte| all | byte) == 0 {
+        return None;
+    }
+    let mut places = window.windows(frame::MAGIC.len());
+    places.position(|bytes| bytes == frame::MAGIC)
 }

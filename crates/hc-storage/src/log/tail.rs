@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::frame::Parts;
 use super::mark::Mark;
+use super::room::Room;
 use super::{Lsn, Position, segment};
 use crate::disk::DiskFile;
 use crate::error::StorageError;
@@ -33,8 +34,8 @@ pub(super) struct Tail {
     /// The segment that is written to, and its file.
     pub(super) segment: u32,
     pub(super) file: Arc<dyn DiskFile>,
-    /// Where that file ends, if that is behind its frames.
-    pub(super) room: u64,
+    /// What is behind the frames in that file.
+    pub(super) room: Room,
     /// Whether somebody in the queue waits for the device.
     pub(super) lasting: bool,
     pub(super) failed: Option<Arc<StorageError>>,
@@ -72,7 +73,7 @@ impl Tail {
             synced: end.lsn,
             segment: end.segment,
             file,
-            room: 0,
+            room: Room::default(),
             lasting: false,
             failed: None,
         }

@@ -2,8 +2,10 @@
 
 use std::io::ErrorKind;
 
+use bytes::Bytes;
+use hc_merkle::Draft;
 use hc_storage::fault::{Fault, FaultDisk, Survival};
-use hc_storage::{Durability, Store, StoreOptions};
+use hc_storage::{Batch, Durability, Store, StoreOptions};
 
 use crate::log::{Outcome, append, create, reopen};
 use crate::seen::look;
@@ -150,5 +152,68 @@ fn a_segment_that_is_finished_aside_is_on_the_device_before_the_next_one_begins(
     let store = disk.open(options())?;
     assert!(store.damage()?.is_empty());
     assert_eq!(look(&*reopen(&store, 1)?)?, seen);
+    Ok(())
+}
+
+#[test]
+fn room_is_given_back_and_nothing_else_where_a_segment_is_about_to_begin() -> Outcome {
+    let disk = FaultDisk::new();
+    let store = disk.open(options())?;
+    let core = create(&store, 1)?;
+    append(&*core, 4, 0, Durability::Os)?;
+    let end = len(&disk, SEGMENT);
+    append(&*core, 1, 0, Durability::Disk)?;
+    assert!(len(&disk, SEGMENT) > end + (64 << 10));
+    // looks at all segments, and so ends the last
+    store.compact(&mut |_| {})?;
+    let seen = look(&*core)?;
+    drop(core);
+    store.close()?;
+    assert!(segments(&disk).iter().map(|(_, len)| len).sum::<usize>() > end);
+    for keep_index in [true, false] {
+        if !keep_index {
+            disk.delete_index();
+        }
+        let store = disk.open(options())?;
+        assert!(store.damage()?.is_empty());
+        assert_eq!(look(&*reopen(&store, 1)?)?, seen);
+        store.close()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn small_appends_find_room_where_nobody_waits_for_the_device_too() -> Outcome {
+    let disk = FaultDisk::new();
+    let store = disk.open(options().segment_len(8 << 20))?;
+    let core = create(&store, 1)?;
+    let mut lens = Vec::new();
+    let small = || {
+        let mut draft = Draft::new(&core.head()?);
+        draft.append([Bytes::from(vec![7; 100])])?;
+        let batch = Batch::from_change(&draft.seal_unsigned());
+        Ok::<_, Box<dyn std::error::Error>>(core.commit(batch, Durability::Os)?.wait()?)
+    };
+    for _ in 0..3000 {
+        let before = len(&disk, SEGMENT);
+        small()?;
+        lens.push(len(&disk, SEGMENT) - before);
+        if lens.last().is_some_and(|grown| *grown > 100 << 10) {
+            break;
+        }
+    }
+    let room = lens.pop().ok_or("appends")?;
+    assert!(room >= 128 << 10, "{room}");
+    assert!(lens.iter().all(|grown| (1..1000).contains(grown)));
+    let full = len(&disk, SEGMENT);
+    small()?;
+    assert_eq!(len(&disk, SEGMENT), full);
+    let length = core.head()?.length();
+    let image = disk.image(Survival::Process(1));
+    assert_eq!(reopen(&image.open(options())?, 1)?.head()?.length(), length);
+    assert!(len(&image, SEGMENT) < full);
+    drop(core);
+    store.close()?;
+    assert_eq!(len(&disk, SEGMENT), len(&image, SEGMENT));
     Ok(())
 }
