@@ -10,9 +10,11 @@ use std::ops::Range;
 
 use crate::disk::DiskFile;
 
-/// Bytes that are made room for at once where appends wait for the device, and where they do not.
+/// Bytes that are made room for at once where appends wait for the device, and the fewest and most where they do
+/// not: the more at once, the longer takes each of the appends, and the less all of the zeros.
 const STEP_SYNCED: u64 = 1 << 20;
 const STEP: u64 = 128 << 10;
+const STEP_MOST: u64 = 512 << 10;
 
 /// Appends that have to fit, so that there is more to save than zeros cost.
 const LEAST: u64 = 16;
@@ -41,9 +43,14 @@ impl Room {
         limit: u64,
         synced: bool,
     ) -> Option<Range<u64>> {
-        let step = if synced { STEP_SYNCED } else { STEP };
+        let least = len.saturating_mul(LEAST);
+        let step = if synced {
+            STEP_SYNCED
+        } else {
+            least.min(STEP_MOST).next_power_of_two().max(STEP)
+        };
         let step = step.min(limit / LEAST);
-        if len.saturating_mul(LEAST) > step {
+        if least > step {
             self.small = 0;
             return None;
         }
@@ -102,8 +109,23 @@ mod tests {
         assert_eq!(append(1000, len), Some(1000..1000 + STEP));
         assert_eq!(append(1000 + STEP - 1, len), None);
         assert_eq!(append(1000 + STEP, len), Some(1000 + STEP..1000 + 2 * STEP));
-        assert_eq!(append(1000 + 2 * STEP, len + 1), None, "not a small one");
+        let most = STEP_MOST / LEAST;
+        assert_eq!(append(1000 + 2 * STEP, most + 1), None, "not a small one");
         assert_eq!(append(1000 + 2 * STEP, len), None, "the first since");
+    }
+
+    #[test]
+    fn the_longer_appends_are_the_more_room_they_find() {
+        for (len, step) in [
+            (STEP / LEAST, STEP),
+            (STEP / LEAST + 1, 2 * STEP),
+            (STEP_MOST / LEAST, STEP_MOST),
+        ] {
+            let mut room = Room::default();
+            let found =
+                (0..step.div_ceil(len)).filter_map(|_| room.behind(1000, len, LIMIT, false));
+            assert_eq!(found.collect::<Vec<_>>(), [1000..1000 + step]);
+        }
     }
 
     #[test]
