@@ -184,9 +184,9 @@ fn ours(path: &Path, blocks: &[Bytes], level: Durability) -> Fallible<Way> {
     let (blocks, mut head) = (blocks.to_vec(), core.head()?);
     let mut ready = VecDeque::new();
     let append = move || {
-        let begun = Instant::now();
         let mut other = Duration::ZERO;
         if ready.is_empty() {
+            let begun = Instant::now();
             for _ in 0..AHEAD.div_ceil(blocks.len()) {
                 let (batch, after) = after(&head, &blocks)?;
                 head = after;
