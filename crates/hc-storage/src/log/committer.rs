@@ -121,12 +121,18 @@ impl Log {
             lsn: at.lsn,
             crc,
         });
-        tail.queue.push(Queued { at, len, parts });
+        let queued = Queued { at, len, parts };
+        let alone = !tail.writing && tail.queue.is_empty() && at.segment == tail.segment;
         tail.lasting |= level == Durability::Disk;
         tail.queued_len = tail.queued_len.saturating_add(len);
         self.unsynced.fetch_add(len, Ordering::Relaxed);
-        if level > Durability::Buffered || tail.queued_len > MAX_BUFFERED {
-            drop(self.write_until(tail, at.lsn)?);
+        if level > Durability::Buffered && alone {
+            self.write_alone(tail, &queued)?;
+        } else {
+            tail.queue.push(queued);
+            if level > Durability::Buffered || tail.queued_len > MAX_BUFFERED {
+                drop(self.write_until(tail, at.lsn)?);
+            }
         }
         Ok(Placed {
             lsn: at.lsn,
@@ -325,24 +331,8 @@ impl Log {
             let _ = room::fill(&*file, &place);
         }
         let mut tail = lock(&self.tail);
-        tail.writing = false;
         tail.in_flight = None;
-        let outcome = match (written, group.last()) {
-            (Ok(()), Some(last)) => {
-                tail.written = last.at.lsn.next();
-                let end = pack(last.at.segment, last.end());
-                self.written.store(end, Ordering::Release);
-                Ok(())
-            }
-            (Ok(()), None) => Ok(()),
-            (Err(error), _) => {
-                tail.failed
-                    .get_or_insert_with(|| Arc::new(StorageError::Io(error.duplicate())));
-                Err(error)
-            }
-        };
-        self.notify(&tail);
-        outcome.map_err(StorageError::Io)?;
+        self.settle(&mut tail, written, group.last())?;
         if let Some(first) = first {
             let end = pack(first.segment, first.offset);
             self.written.store(end, Ordering::Release);
@@ -353,6 +343,56 @@ impl Log {
             tail.queue = written;
         }
         Ok(tail)
+    }
+
+    /// Writes a frame before which no other waits, into the segment that is written to. Nobody looks for it
+    /// before this returns.
+    fn write_alone(
+        &self,
+        mut tail: MutexGuard<'_, Tail>,
+        frame: &Queued,
+    ) -> Result<(), StorageError> {
+        let room = self.room_behind(&mut tail);
+        tail.queued_len = 0;
+        tail.writing = true;
+        let file = Arc::clone(&tail.file);
+        drop(tail);
+        let start = u64::from(frame.at.offset);
+        let written = write_run(&*file, std::slice::from_ref(frame), start);
+        let written = written.map_err(|source| {
+            let name = segment::name(frame.at.segment);
+            fault(&*self.disk, Action::Write, &name)(source)
+        });
+        match (&written, room) {
+            (Ok(()), Some((file, place))) => drop(room::fill(&*file, &place)),
+            (Ok(()), None) => {}
+            (Err(_), _) => self.take_back(&[(frame.at.segment, file, start)]),
+        }
+        self.settle(&mut lock(&self.tail), written, Some(frame))
+    }
+
+    /// Takes note that frames up to a last were written, or were not.
+    fn settle(
+        &self,
+        tail: &mut Tail,
+        written: Result<(), IoFault>,
+        last: Option<&Queued>,
+    ) -> Result<(), StorageError> {
+        tail.writing = false;
+        match (&written, last) {
+            (Ok(()), Some(last)) => {
+                tail.written = last.at.lsn.next();
+                let end = pack(last.at.segment, last.end());
+                self.written.store(end, Ordering::Release);
+            }
+            (Ok(()), None) => {}
+            (Err(error), _) => {
+                tail.failed
+                    .get_or_insert_with(|| Arc::new(StorageError::Io(error.duplicate())));
+            }
+        }
+        self.notify(tail);
+        written.map_err(StorageError::Io)
     }
 
     /// Writes all frames of a group, or leaves none of them behind.
