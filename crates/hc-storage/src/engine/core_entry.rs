@@ -36,6 +36,12 @@ pub(super) fn key(id: CoreId) -> Vec<u8> {
     index::page_key(CoreId::STORE, index::CORE, id.0)
 }
 
+/// The log that a chunk of an entry is of, by its key.
+pub(super) fn id_of(chunk: &[u8]) -> Option<CoreId> {
+    let (key, _) = chunk.split_last_chunk::<4>()?;
+    index::page_of(key).map(CoreId)
+}
+
 /// Whose entry it is.
 pub(super) enum Owner {
     Log(Identity),

@@ -1,6 +1,6 @@
 //! Finding logs by name or number, and reading them from the index. Knows nothing of the log's frames.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -96,13 +96,25 @@ impl Engine {
         Ok(Some(core))
     }
 
-    /// Whether the index has a branch with a number.
-    pub(crate) fn is_indexed_branch(&self, id: CoreId) -> Result<bool, IndexError> {
-        let Some(entry) = long_value(&*self.index, &core_entry::key(id))? else {
-            return Ok(false);
-        };
-        let stored = core_entry::decode(&entry).ok_or_else(|| bad_entry(&*self.index))?;
-        Ok(matches!(stored.owner, Owner::Branch(..)))
+    /// The branches that are in the index.
+    pub(crate) fn indexed_branches(&self) -> Result<BTreeSet<CoreId>, IndexError> {
+        let mut all = BTreeSet::new();
+        let keys = index::keys_of(CoreId::STORE, index::CORE);
+        self.index.scan(keys, &mut |key, _| {
+            all.extend(core_entry::id_of(key));
+            Ok(())
+        })?;
+        let mut branches = BTreeSet::new();
+        for id in all {
+            let Some(entry) = long_value(&*self.index, &core_entry::key(id))? else {
+                continue;
+            };
+            let stored = core_entry::decode(&entry).ok_or_else(|| bad_entry(&*self.index))?;
+            if matches!(stored.owner, Owner::Branch(..)) {
+                branches.insert(id);
+            }
+        }
+        Ok(branches)
     }
 
     fn load(&self, registry: &mut Registry, id: CoreId) -> Result<Option<Core>, IndexError> {

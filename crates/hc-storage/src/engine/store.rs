@@ -30,7 +30,7 @@ use crate::store::{Access, CoreStore, Repaired, Rootless, Store, Usage};
 /// Dropped without [`close`](Store::close), it closes with its last handle; what then goes wrong goes
 /// unsaid.
 #[derive(Debug)]
-pub struct DiskStore(Arc<Engine>);
+pub struct DiskStore(pub(super) Arc<Engine>);
 
 impl DiskStore {
     /// Opens the store in a directory for reading and writing, or makes one there.
