@@ -92,7 +92,8 @@ impl StoreOptions {
         self
     }
 
-    /// Bytes after which a new segment is begun (64 MiB).
+    /// Bytes after which a new segment is begun (64 MiB); with the [`background`](Self::background), up to a
+    /// quarter later.
     #[must_use]
     pub const fn segment_len(mut self, bytes: u32) -> Self {
         self.segment_len = bytes;
@@ -129,7 +130,7 @@ impl StoreOptions {
     }
 
     /// Bytes a second that giving back space may read and write, so that it leaves the disk to others
-    /// (32 MiB), while no more than a third of the log is void. Beyond that it does not hold back.
+    /// (32 MiB), while no more than a quarter of everything is void. Beyond that it does not hold back.
     #[must_use]
     pub const fn collect_rate(mut self, bytes: u64) -> Self {
         self.collect_rate = bytes;

@@ -60,7 +60,7 @@ pub(crate) struct Placed {
 }
 
 impl Log {
-    /// Continues a log at its end. `synced`: whether all of it is known to be on the device.
+    /// Continues a log at its end, with all of it on the device.
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         store: StoreId,
